@@ -1,0 +1,243 @@
+//! Events that fit: what is larger than an event may be is cut here, and says so, so that publishing never fails on it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::Value;
+use turnwire_proto::{Json, Object, limits};
+
+use crate::view::Obj;
+
+/// Bytes of a text that stands for one that is too large. JSON escapes at most six-fold, so the escaped head stays small.
+const HEAD: usize = 8 * 1024;
+
+/// Levels of nesting that a body may have. Readers give up at 128 (serde_json) or fewer; no tool takes half of this.
+const LEVELS: usize = 64;
+
+/// What stands in place of a value that is too large.
+#[derive(Serialize)]
+struct Cut<'a> {
+    truncated: bool,
+    bytes: usize,
+    head: &'a str,
+}
+
+/// A body that fits an event alone: long strings in it are cut, and `truncated` and `bytes` (before cutting) are added.
+pub(crate) fn body(data: Object) -> Object {
+    let data = whole_surrogates(data);
+    let bytes = data.get().len();
+    if is_deep(data.get(), LEVELS) {
+        return by_field(&data);
+    }
+    if bytes <= limits::EVENT {
+        return data;
+    }
+    let shorter = serde_json::from_str::<Value>(data.get()).ok().and_then(|value| {
+        // Half of the limit, then ever less, leaves as much of the longest strings as there is room for.
+        let mut longest = limits::EVENT / 2;
+        while longest >= 256 {
+            let mut shorter = value.clone();
+            shorten(&mut shorter, longest);
+            if let Value::Object(fields) = &mut shorter {
+                fields.insert("truncated".into(), true.into());
+                fields.insert("bytes".into(), bytes.into());
+            }
+            let shorter = Object::of(&shorter);
+            if shorter.get().len() <= limits::EVENT {
+                return Some(shorter);
+            }
+            longest /= 4;
+        }
+        None
+    });
+    shorter.unwrap_or_else(|| by_field(&data))
+}
+
+/// A vendor's line beside a body of `taken` bytes.
+pub(crate) fn raw(line: &str, taken: usize) -> Option<Json> {
+    let json = Some(line)
+        .filter(|line| !is_deep(line, LEVELS))
+        .and_then(|line| Json::parse(line).ok());
+    let json = json.unwrap_or_else(|| Json::of(line));
+    if json.get().len() + taken <= limits::EVENT {
+        return Some(json);
+    }
+    let cut = cut(line, HEAD);
+    // A body that fills the event leaves no room; it has itself said that it was cut.
+    (cut.get().len() + taken <= limits::EVENT).then_some(cut)
+}
+
+/// The start of a text, at most `bytes` long.
+pub(crate) fn head(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+fn cut(text: &str, head_bytes: usize) -> Json {
+    Json::of(&Cut {
+        truncated: true,
+        bytes: text.len(),
+        head: head(text, head_bytes),
+    })
+}
+
+/// A body with its small fields (its ids among them), and of the others what they began with.
+fn by_field(data: &Object) -> Object {
+    let fields = Obj::parse(data.get()).unwrap_or_default();
+    let field = |key: &str, value: &Json| format!("{}:{}", Json::of(key).get(), value.get());
+    let mut kept: Vec<String> = Vec::new();
+    for (key, value) in fields.entries() {
+        let small = value.get().len() <= HEAD && !is_deep(value.get(), LEVELS - 1);
+        let value = if small {
+            Json::from_raw(value)
+        } else {
+            cut(value.get(), HEAD / 4)
+        };
+        kept.push(field(key, &value));
+    }
+    kept.push(field("truncated", &Json::of(&true)));
+    kept.push(field("bytes", &Json::of(&data.get().len())));
+    let kept = Json::parse(&format!("{{{}}}", kept.join(",")))
+        .ok()
+        .and_then(Object::new);
+    kept.filter(|kept| kept.get().len() <= limits::EVENT)
+        .or_else(|| Object::new(cut(data.get(), HEAD)))
+        .unwrap_or_else(Object::empty)
+}
+
+/// Whether it is nested deeper than so many levels.
+fn is_deep(json: &str, levels: usize) -> bool {
+    let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => level += 1,
+            b']' | b'}' if !quoted => level = level.saturating_sub(1),
+            _ => continue,
+        }
+        if level > levels {
+            return true;
+        }
+    }
+    false
+}
+
+fn shorten(value: &mut Value, longest: usize) {
+    match value {
+        Value::String(text) if text.len() > longest => text.truncate(text.floor_char_boundary(longest)),
+        Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, longest)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| shorten(field, longest)),
+        _ => {}
+    }
+}
+
+/// Half a surrogate pair, which a JavaScript agent makes by cutting a text in the middle of a character, becomes U+FFFD:
+/// most readers refuse it, and then the whole event with it. The vendor's line keeps it.
+fn whole_surrogates(data: Object) -> Object {
+    match mend(data.get()) {
+        Cow::Borrowed(_) => data,
+        Cow::Owned(text) => Json::parse(&text).ok().and_then(Object::new).unwrap_or(data),
+    }
+}
+
+fn mend(json: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memmem::find(json.as_bytes(), b"\\u") else {
+        return Cow::Borrowed(json);
+    };
+    let unit = |at: usize| {
+        let digits = json.as_bytes().get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    // Escapes are pairs of bytes, so going back over the backslashes before the first `\u` is not needed when the walk
+    // begins at the string's start; it begins at the object's.
+    let mut at = json[..first].rfind('"').unwrap_or(0);
+    let (mut kept, mut mended) = (0, String::new());
+    while let Some(step) = memchr::memchr(b'\\', &json.as_bytes()[at..]) {
+        at += step;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => at += 12,
+            Some(0xd800..=0xdfff) => {
+                mended.push_str(&json[kept..at]);
+                mended.push_str("\\ufffd");
+                at += 6;
+                kept = at;
+            }
+            Some(_) => at += 6,
+            None => at += 2,
+        }
+        if at >= json.len() {
+            break;
+        }
+    }
+    if kept == 0 {
+        return Cow::Borrowed(json);
+    }
+    mended.push_str(&json[kept..]);
+    Cow::Owned(mended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(json: &str) -> Object {
+        Object::new(Json::parse(json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_cut_and_says_so() {
+        let big = object(&format!(
+            r#"{{"tool":"Bash","output":"{}"}}"#,
+            "é".repeat(limits::EVENT)
+        ));
+        let bytes = big.get().len();
+        let cut = body(big);
+        assert!(cut.get().len() <= limits::EVENT);
+        let read: Value = cut.read().unwrap();
+        assert_eq!(
+            (&read["truncated"], &read["bytes"], &read["tool"]),
+            (&true.into(), &bytes.into(), &"Bash".into())
+        );
+        assert!(read["output"].as_str().unwrap().len() > limits::EVENT / 4);
+    }
+
+    #[test]
+    fn a_body_of_many_small_things_is_cut_too() {
+        let many = object(&format!(r#"{{"list":[{}1]}}"#, "1,".repeat(limits::EVENT)));
+        let cut = body(many);
+        assert!(cut.get().len() <= limits::EVENT && cut.get().contains("\"truncated\":true"));
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_cut_to_what_the_body_leaves() {
+        let line = format!("{{\"x\":\"{}\"}}", "\u{1}".repeat(limits::EVENT));
+        let cut = raw(&line, limits::EVENT / 2).unwrap();
+        assert!(cut.get().len() <= limits::EVENT / 2 && cut.get().starts_with("{\"truncated\":true"));
+        assert!(raw(&line, limits::EVENT).is_none());
+        assert_eq!(raw("{\"x\":1}", 0).unwrap().get(), "{\"x\":1}");
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_readers_go_is_a_text() {
+        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(body(object(&deep(LEVELS - 1))).get(), deep(LEVELS - 1));
+        let cut = body(object(&deep(LEVELS).replacen('{', "{\"id\":7,", 1)));
+        assert!(cut.get().starts_with("{\"id\":7,\"a\":{\"truncated\":true") && !is_deep(cut.get(), LEVELS));
+        assert!(raw(&deep(LEVELS), 0).unwrap().get().starts_with("\"{"));
+        assert!(!is_deep(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(LEVELS)), LEVELS));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_mended_and_a_whole_one_is_kept() {
+        for (given, want) in [
+            (r#"{"a":"\ud83d"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d\ude00"}"#),
+            (r#"{"a":"\\ud83d"}"#, r#"{"a":"\\ud83d"}"#),
+            (r#"{"a":"\\\ud83d\u0041"}"#, r#"{"a":"\\\ufffd\u0041"}"#),
+            (r#"{"a\"":"\uDE00x","b":"\n"}"#, r#"{"a\"":"\ufffdx","b":"\n"}"#),
+        ] {
+            assert_eq!(mend(given), want);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What agents print, turned into events. One file a vendor; no I/O; cannot fail.
+//!
+//! To add one: write `src/foo.rs`, record `fixtures/foo/`, and add a line to [`ADAPTERS`].
+//!
+//! What every adapter of an agent promises, and `tests/every_adapter.rs` proves over all recordings and broken ones:
+//! - every `turn_start` gets one `turn_end` and every `tool_call_start` one `tool_call`, at the latest from
+//!   [`Adapter::end`], with `ok` or `success` false and a reason where the vendor told none;
+//! - every line that is not blank is the `raw` of one event; a line that has no better event becomes kind `raw`;
+//! - every event has a session, so that nothing a vendor prints is public: until the vendor names one, events wait;
+//! - every event can be published: none is above `limits::EVENT`; what was cut says `truncated` and `bytes`;
+//! - the `usage` events of a turn add up to its `turn_end`'s `usage` and `cost_usd`: count one or the other.
+
+mod claude;
+mod coalesce;
+mod codex;
+mod command;
+mod detect;
+mod fit;
+mod gemini;
+mod lines;
+mod native;
+mod opencode;
+mod reader;
+#[cfg(feature = "recordings")]
+pub mod recordings;
+mod scribe;
+mod view;
+
+use std::fmt;
+
+pub use coalesce::Coalescer;
+pub use command::{Command, by_command};
+pub use detect::Detecting;
+use turnwire_proto::{Name, NewEvent, Timestamp};
+
+/// Bytes of a vendor in, events out. Cannot fail: what it does not understand becomes `raw`.
+///
+/// Time comes in as an argument, so that a recording gives the same events whenever it is read.
+pub trait Adapter: Send {
+    /// Takes one line, without its line break, that came at `at`. Lines are split at LF and nothing else.
+    fn line(&mut self, line: &[u8], at: Timestamp, out: &mut Vec<NewEvent>);
+
+    /// Takes the end of the output: `exit` is the process's code where it is known, 128 + n after signal n as a shell
+    /// says it. Closes what was left open.
+    fn end(&mut self, exit: Option<i32>, at: Timestamp, out: &mut Vec<NewEvent>);
+
+    /// Lines that were not understood so far.
+    fn unknown(&self) -> u64;
+
+    /// Nothing came for a while (a second, say): gives out what was held back to know more of the output first.
+    fn idle(&mut self, at: Timestamp, out: &mut Vec<NewEvent>) {
+        let _ = (at, out);
+    }
+}
+
+/// What the events are about, where the vendor's output does not say it or the caller knows better.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The named worker.
+    pub agent: Option<Name>,
+    /// The session; the vendor's own id of it is then kept in `session_start`'s body.
+    pub session: Option<Name>,
+    /// What was asked on the command line: most vendors' output does not repeat it.
+    pub prompt: Option<String>,
+    /// The command line resumes a conversation: totals that the vendor counts over it begin before this output.
+    pub resumed: bool,
+}
+
+/// One way of reading an agent's output.
+#[derive(Clone, Copy)]
+pub struct Spec {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it reads, for `--help`.
+    pub description: &'static str,
+    /// Makes one for one run's output.
+    pub make: fn(Context) -> Box<dyn Adapter>,
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spec").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Every adapter.
+pub const ADAPTERS: &[Spec] = &[
+    Spec {
+        name: "claude",
+        description: "Claude Code: claude -p … --output-format stream-json --verbose (or json)",
+        make: claude::make,
+    },
+    Spec {
+        name: "codex",
+        description: "Codex: codex exec --json …",
+        make: codex::make,
+    },
+    Spec {
+        name: "gemini",
+        description: "Gemini CLI: gemini -p … --output-format stream-json (or json)",
+        make: gemini::make,
+    },
+    Spec {
+        name: "opencode",
+        description: "opencode: opencode run --format json …, and the server's own event stream",
+        make: opencode::make,
+    },
+    Spec {
+        name: "lines",
+        description: "any program: a line of text is a note, a line of JSON is an event",
+        make: lines::make,
+    },
+    Spec {
+        name: "native",
+        description: "Turnwire's own events, one JSON object a line",
+        make: native::make,
+    },
+];
+
+/// The adapter of this name; a vendor's `source` (`claude-code`, `gemini-cli`) is also taken.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Spec> {
+    let name = match name {
+        "claude-code" => "claude",
+        "gemini-cli" => "gemini",
+        name => name,
+    };
+    ADAPTERS.iter().find(|spec| spec.name == name)
+}

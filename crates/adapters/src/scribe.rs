@@ -1,0 +1,187 @@
+//! The bookkeeping that all agents' adapters share: sessions, turns, calls and questions that are open, and the vendor's
+//! line on the first event made from it.
+//!
+//! Invariant: whatever a vendor prints, in whatever order, starts and ends pair.
+
+mod page;
+mod tokens;
+
+use std::collections::VecDeque;
+
+use turnwire_proto::{Name, NewEvent, Timestamp, Usage};
+
+pub(crate) use page::{Ended, Page, object, with};
+pub(crate) use tokens::{add, less, money, nothing, since};
+
+use crate::Context;
+
+/// Calls that are open at once; beyond it the oldest is given up. The most seen in one turn is a few dozen.
+const OPEN_CALLS: usize = 1024;
+/// Ended calls that are remembered, so that a result that is told twice ends its call once.
+const ENDED_CALLS: usize = 4096;
+/// Events that wait for the vendor to name its session, and their bytes. Vendors name it in the first line or two.
+const HELD_EVENTS: usize = 64;
+const HELD_BYTES: usize = 4 * 1024 * 1024;
+
+/// What is known of one run's output.
+#[derive(Debug)]
+pub(crate) struct Scribe {
+    source: Name,
+    pub(crate) context: Context,
+    /// The vendor's id of the session that the newest line is about.
+    vendor: Option<String>,
+    /// What its events carry.
+    session: Option<Name>,
+    /// Sessions that have had their `session_start`, newest last.
+    started: Vec<Option<Name>>,
+    /// What makes this run's turns different from those of another run of the same session.
+    seed: Option<String>,
+    turns: u64,
+    turn: Option<Turn>,
+    calls: Vec<Call>,
+    ended: VecDeque<String>,
+    questions: Vec<Question>,
+    /// The last `turn_state_changed`, as long as it stands in the way of "thinking".
+    state: Option<String>,
+    held: Vec<NewEvent>,
+    held_bytes: usize,
+    pub(crate) unknown: u64,
+}
+
+/// The turn that is open.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    id: Name,
+    session: Option<Name>,
+    start: Moment,
+    /// What its `usage` events have told.
+    used: Usage,
+    cost: Option<f64>,
+    /// The last error that was told in it.
+    error: Option<String>,
+    /// Whether the agent has said something in it.
+    pub(crate) spoke: bool,
+}
+
+/// A tool call that is open.
+#[derive(Debug)]
+pub(crate) struct Call {
+    id: String,
+    tool: String,
+    parent: Option<String>,
+    turn: Option<Name>,
+    session: Option<Name>,
+    start: Moment,
+    /// Why it will fail, told before its end.
+    fate: Option<String>,
+    /// Its output so far, for vendors that repeat all of it.
+    pub(crate) shown: usize,
+}
+
+/// A question that is open.
+#[derive(Debug)]
+struct Question {
+    id: String,
+    call: Option<String>,
+    session: Option<Name>,
+    turn: Option<Name>,
+}
+
+/// Two clocks that must not be mixed: the vendor's, and that of the line's arrival.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    vendor: Option<Timestamp>,
+    arrival: Timestamp,
+}
+
+impl Moment {
+    /// Whole milliseconds on a clock that both moments know; never negative.
+    fn until(self, end: Self) -> u64 {
+        let ms = match (self.vendor, end.vendor) {
+            (Some(start), Some(end)) => end.millis() - start.millis(),
+            _ => end.arrival.millis() - self.arrival.millis(),
+        };
+        u64::try_from(ms).unwrap_or(0)
+    }
+
+    fn shown(self) -> Timestamp {
+        self.vendor.unwrap_or(self.arrival)
+    }
+}
+
+impl Scribe {
+    pub(crate) fn new(source: &'static str, context: Context) -> Self {
+        Self {
+            // Invariant: a source is a literal that is a name.
+            source: Name::new(source).expect("a source is a name"),
+            session: context.session.clone(),
+            context,
+            vendor: None,
+            started: Vec::new(),
+            seed: None,
+            turns: 0,
+            turn: None,
+            calls: Vec::new(),
+            ended: VecDeque::new(),
+            questions: Vec::new(),
+            state: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            unknown: 0,
+        }
+    }
+
+    /// The first id of the vendor's that no other run has makes the turns' ids.
+    pub(crate) fn seed(&mut self, id: &str) {
+        if self.seed.is_none() && !id.is_empty() {
+            // 32 bits of a vendor's UUID: turns of one session would have to collide.
+            self.seed = Some(id.chars().filter(char::is_ascii_alphanumeric).take(8).collect());
+        }
+    }
+
+    /// `t-` + what is particular to this run + the number of the turn in it. Without an id of the vendor's it is the
+    /// millisecond of the first turn in base 36.
+    fn next_turn(&mut self, start: Timestamp) -> Name {
+        self.turns += 1;
+        let seed = self.seed.get_or_insert_with(|| base36(start.millis()));
+        Name::lossy(&format!("t-{seed}-{}", self.turns)).unwrap_or_else(|| self.source.clone())
+    }
+
+    pub(crate) fn turn(&mut self) -> Option<&mut Turn> {
+        self.turn.as_mut()
+    }
+
+    pub(crate) fn is_open(&self, call: &str) -> bool {
+        self.calls.iter().any(|open| open.id == call)
+    }
+
+    pub(crate) fn has_ended(&self, call: &str) -> bool {
+        self.ended.iter().any(|ended| ended == call)
+    }
+
+    pub(crate) fn call(&mut self, id: &str) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|call| call.id == id)
+    }
+
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.contains(&self.session)
+    }
+}
+
+impl Turn {
+    pub(crate) fn id(&self) -> &Name {
+        &self.id
+    }
+}
+
+fn base36(value: i64) -> String {
+    let mut value = value.unsigned_abs();
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit(u32::try_from(value % 36).unwrap_or(0), 36).unwrap_or('0'));
+        value /= 36;
+        if value == 0 {
+            return digits.iter().rev().collect();
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What the adapters owe, over recordings of the real programs and over broken ones.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+mod every_adapter;
+mod goldens;
+mod odd_turns;
+mod recordings;

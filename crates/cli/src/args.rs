@@ -1,0 +1,547 @@
+//! What may be typed: one struct a command, each with examples in its help.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use turnwire_proto::{Kind, Name, Scope, Seq};
+
+use crate::exit;
+
+/// Watch, replay and steer AI agents, and never lose an event.
+#[derive(Debug, Parser)]
+#[command(name = "turnwire", version, propagate_version = true, after_help = exit::HELP, max_term_width = 110)]
+pub(crate) struct Args {
+    /// Say more on standard error (twice: even more); RUST_LOG is heeded too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Run(Run),
+    Publish(Publish),
+    Tail(Tail),
+    Sessions(Sessions),
+    Show(Show),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(Token),
+    Pair(Pair),
+    Doctor(Doctor),
+    Demo(Demo),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Which gateway, and who asks
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Gateway")]
+pub(crate) struct Gateway {
+    /// Its address; without it, the gateway that runs on the data directory
+    #[arg(long, env = "TURNWIRE_URL", value_name = "URL", value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+    /// The token; for the gateway on this data directory none is needed
+    #[arg(long, env = "TURNWIRE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The data directory of a gateway on this machine [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
+    #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Start a gateway
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire serve                                   on 127.0.0.1:8876, data in the default directory
+  turnwire serve --listen 127.0.0.1:0 --json       any free port; one line of JSON when it is ready
+  turnwire serve --listen 0.0.0.0:8876 --allow-remote --allowed-host agents.example.org
+
+It prints a link that signs a browser in, once. `turnwire pair` makes another.
+SIGINT or SIGTERM ends it gracefully, a second one at once.")]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:8876", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Where the log and all else is kept [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
+    #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// Permit an address that other machines can reach
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Let everyone in who reaches it; only on a loopback address
+    #[arg(long, conflicts_with = "allow_remote")]
+    pub no_auth: bool,
+    /// A host name by which browsers may call it, besides its address (repeatable)
+    #[arg(long, value_name = "HOST")]
+    pub allowed_host: Vec<String>,
+    /// Print {"url","pid","data_dir","epoch"} in one line when it is ready, and nothing else
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Connections at once; one more is answered 503
+    #[arg(long, value_name = "N", default_value_t = 16_384, help_heading = "Limits")]
+    pub max_connections: usize,
+}
+
+/// What is kept, and how long: 90s, 12h, 30d, or `forever`
+#[derive(Clone, Copy, Debug, ClapArgs)]
+#[command(next_help_heading = "Retention")]
+pub(crate) struct Keep {
+    /// Pieces of text that came whole later
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = kept)]
+    pub keep_deltas: Kept,
+    /// The vendors' own lines
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = kept)]
+    pub keep_raw: Kept,
+    /// Everything else
+    #[arg(long, value_name = "TIME", default_value = "forever", value_parser = kept)]
+    pub keep_events: Kept,
+    /// Bytes of events at most, such as 500M or 20G; the oldest go first [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub keep_bytes: Option<u64>,
+}
+
+/// How long something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept(pub Option<Duration>);
+
+/// Run an agent, or any command, and record what it prints
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire run -- claude -p 'Fix the tests' --output-format stream-json --verbose
+  turnwire run -- codex exec --json 'Fix the tests'
+  turnwire run --agent nightly --session build-42 -- ./agent.sh
+  turnwire run --adapter lines -- make test
+
+The command's output, input, signals and exit code pass through unchanged. It writes to a pipe, as before `| tee`;
+when standard output is a terminal and the command prints nothing that an adapter knows, it keeps the terminal and only
+its start and end are recorded (`--adapter lines` records its lines). Events go through a spool on disk: a gateway that
+is slow or away never holds the command up, and what it did not get goes out later, once.
+If a background process keeps the output open after the command has ended, it is left behind after a second of silence.
+The exit code is the command's; a signal that ended it ends turnwire too; 126 or 127 if it could not be run.")]
+pub(crate) struct Run {
+    /// How to read its output: auto, or one of `claude codex gemini opencode lines native`
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    pub adapter: String,
+    /// The session's id [default: the one that the agent says, else a new one]
+    #[arg(long, value_name = "ID")]
+    pub session: Option<Name>,
+    /// The agent's name [default: the adapter's, else the command's]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<Name>,
+    /// Do not record standard error; it is then not touched at all
+    #[arg(long)]
+    pub no_stderr: bool,
+    /// Say nothing of our own on standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub gateway: Gateway,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+}
+
+/// How long to wait at the end
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct Wait {
+    /// Wait so many seconds at the end until the gateway has everything; without a number as long as it takes [default: 5,
+    /// and not at all while there is no gateway]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "inf",
+          value_parser = seconds)]
+    pub wait: Option<Duration>,
+}
+
+/// Publish events from standard input
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  claude -p 'Fix the tests' --output-format stream-json --verbose | turnwire publish
+  my-agent | turnwire publish --adapter lines --session build-42
+  echo '{\"type\":\"note\",\"data\":{\"text\":\"deployed\"}}' | turnwire publish --adapter native --json
+  turnwire publish --drain                         send what earlier runs could not
+
+Lines are published as they come, through a spool on disk. What has no session gets one, so that it is private to who may
+read it; `--adapter native` leaves events as they are, and one without a session is seen by every reader. Exit code 75 says that not all is with the gateway yet.")]
+pub(crate) struct Publish {
+    /// How to read the input: auto, or one of `claude codex gemini opencode lines native`
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    pub adapter: String,
+    /// The session's id [default: the one that the input says, else a new one]
+    #[arg(long, value_name = "ID")]
+    pub session: Option<Name>,
+    /// The agent's name [default: the adapter's]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<Name>,
+    /// Only send what is left in the spool
+    #[arg(long, conflicts_with_all = ["adapter", "session", "agent"])]
+    pub drain: bool,
+    /// Print a summary as JSON at the end
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+/// Follow events as they happen
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire tail                                    all that happens from now on
+  turnwire tail --session 8c3c --tail 50           one session, beginning with its last 50 events
+  turnwire tail --after 0 --no-deltas --json       everything from the start, one event a line
+  turnwire tail --type tool_call,error
+
+It goes on by itself when the gateway is restarted, from where it was; a gap is told on standard error.")]
+pub(crate) struct Tail {
+    /// Begin after this place; 0 is the start of the log
+    #[arg(long, value_name = "SEQ", conflicts_with = "tail")]
+    pub after: Option<Seq>,
+    /// Begin with the last N events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub tail: Option<u32>,
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    pub session: Option<Name>,
+    /// Only these agents
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub agent: Vec<Name>,
+    /// Only events of these types
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub kind: Vec<Kind>,
+    /// Only events of these sources
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub source: Vec<Name>,
+    /// Leave out pieces of text that come whole later
+    #[arg(long)]
+    pub no_deltas: bool,
+    /// With the vendor's own lines
+    #[arg(long)]
+    pub raw: bool,
+    /// The events' JSON, one a line
+    #[arg(long)]
+    pub json: bool,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+/// List sessions, the latest first
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire sessions
+  turnwire sessions --limit 200 --json | jq -r .id")]
+pub(crate) struct Sessions {
+    /// How many
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// One session's JSON a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+/// Print one session: what was said, what tools did, what it cost
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire show 8c3c                               the beginning of an id is enough
+  turnwire show last                               the session with the latest activity
+  turnwire show 8c3c --json | jq 'select(.type==\"tool_call\").data'")]
+pub(crate) struct Show {
+    /// The session's id, or the beginning of it, or `last`
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// The whole output of tools, not only its start
+    #[arg(long)]
+    pub full: bool,
+    /// The events' JSON, one a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    Create(TokenCreate),
+    List(TokenList),
+    Revoke(TokenRevoke),
+}
+
+/// Make a token; it is shown once and stored only as a hash
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Scopes: read, publish, control, each also for one session as read:session:ID; agent:NAME; admin.
+
+Examples:
+  turnwire token create --name ci --scope publish
+  turnwire token create --name wall --scope read --expires 30d --quiet > wall.token
+
+It works on the data directory, beside a running gateway or without one.")]
+pub(crate) struct TokenCreate {
+    /// What it is for
+    #[arg(long, value_name = "NAME")]
+    pub name: Name,
+    /// What it may do (repeatable)
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    pub scope: Vec<Scope>,
+    /// When it ends: 90s, 12h, 30d [default: never]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub expires: Option<Duration>,
+    /// Print the token alone
+    #[arg(short, long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub data: DataDir,
+}
+
+/// List tokens: names, scopes, when they were made and last used
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  turnwire token list\n  turnwire token list --json")]
+pub(crate) struct TokenList {
+    /// One token's JSON a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub data: DataDir,
+}
+
+/// Revoke a token: its open streams end at once
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  turnwire token revoke 0199e0a2   the beginning of an id is enough")]
+pub(crate) struct TokenRevoke {
+    /// The token's id from `token list`, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    pub data: DataDir,
+}
+
+/// Where the gateway keeps its data
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct DataDir {
+    /// The data directory [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
+    #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Print a new one-time link that signs a browser in
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire pair
+  turnwire pair --name phone --scope read --expires 5m --json")]
+pub(crate) struct Pair {
+    /// What the browser is called in the list of tokens
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+    /// What it may do (repeatable) [default: everything]
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    pub scope: Vec<Scope>,
+    /// How long the link works [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub expires: Option<Duration>,
+    /// Print {"code","url","expires"}
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+/// Check that everything is as it should be, and say what to do where it is not
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire doctor
+  turnwire doctor --json | jq 'select(.state!=\"ok\")'
+
+Each line is ok, warn or fail; exit code 1 when something fails.")]
+pub(crate) struct Doctor {
+    /// The address that `serve` will want
+    #[arg(long, default_value = "127.0.0.1:8876", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// One check's JSON a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub gateway: Gateway,
+}
+
+/// Show what it is like: a gateway with recorded runs of four agents, played at their own pace
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire demo                                    opens on any free port; Ctrl-C ends it and leaves nothing behind
+  turnwire demo --speed 0.5 --listen 127.0.0.1:9000
+  turnwire demo --once                             each recording once, then it only serves")]
+pub(crate) struct Demo {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// How fast: 2 is twice as fast as it was
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
+    pub speed: f64,
+    /// Play each recording once
+    #[arg(long)]
+    pub once: bool,
+    /// Print {"url","pair","data_dir"} in one line when it is ready, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Print shell completions
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire completions bash > ~/.local/share/bash-completion/completions/turnwire
+  turnwire completions zsh > ~/.zfunc/_turnwire
+  turnwire completions fish > ~/.config/fish/completions/turnwire.fish")]
+pub(crate) struct Completions {
+    /// For which shell
+    pub shell: Shell,
+}
+
+/// Print the manual page, or write one for each command
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire man | man -l -
+  turnwire man --dir ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// Write turnwire.1, turnwire-run.1 and so on into this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    if text == "inf" {
+        return Ok(Duration::MAX);
+    }
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// `90`, `90s`, `15m`, `12h`, `30d`.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let each: u64 = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("a time is a number with s, m, h or d after it, such as 30d".to_owned()),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(each))
+        .filter(|seconds| (1..=36_500 * 86_400).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m, h or d after it, such as 30d".to_owned())
+}
+
+fn kept(text: &str) -> Result<Kept, String> {
+    match text {
+        "forever" => Ok(Kept(None)),
+        text => span(text).map(|span| Kept(Some(span))),
+    }
+}
+
+/// `500000`, `500K`, `500M`, `20G`, `1T`: powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("a size is a number with K, M, G or T after it, such as 20G".to_owned()),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with K, M, G or T after it, such as 20G".to_owned())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|speed| (0.01..=1000.0).contains(speed))
+        .ok_or_else(|| "a factor from 0.01 to 1000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent_and_every_command_has_examples() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        let mut left: Vec<_> = command.get_subcommands().cloned().collect();
+        while let Some(mut command) = left.pop() {
+            let inner: Vec<_> = command
+                .get_subcommands()
+                .filter(|c| c.get_name() != "help")
+                .cloned()
+                .collect();
+            if inner.is_empty() {
+                let help = command.render_long_help().to_string();
+                assert!(help.contains("Examples:\n"), "{}", command.get_name());
+            }
+            left.extend(inner);
+        }
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_command_untouched() {
+        let args = Args::parse_from(["turnwire", "run", "--wait", "--", "claude", "--wait=3", "-p", "--", "x"]);
+        let Command::Run(run) = args.command else {
+            panic!("not run")
+        };
+        assert_eq!(run.wait.wait, Some(Duration::MAX));
+        assert_eq!(run.command, ["claude", "--wait=3", "-p", "--", "x"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_a_time_or_for_ever_and_a_size_has_a_unit() {
+        assert_eq!(kept("forever"), Ok(Kept(None)));
+        assert_eq!(kept("2h"), Ok(Kept(Some(Duration::from_secs(7200)))));
+        assert_eq!((size("20G"), size("512")), (Ok(20 << 30), Ok(512)));
+        for bad in ["", "0", "G", "-1G", "1X", "99999999999T"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(span("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(span("90"), Ok(Duration::from_secs(90)));
+        for bad in ["", "d", "0s", "-1s", "1w", "1.5h", "99999999999999999999s"] {
+            assert!(span(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The commands: one file each.
+
+mod completions;
+mod demo;
+mod doctor;
+mod man;
+mod pair;
+mod publish;
+mod run;
+mod serve;
+mod sessions;
+mod show;
+mod tail;
+mod token;
+
+use std::process::ExitCode;
+
+use crate::args::Command;
+
+/// Does what was asked for.
+pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Publish(args) => publish::publish(args).await,
+        Command::Tail(args) => tail::tail(args).await,
+        Command::Sessions(args) => sessions::sessions(args).await,
+        Command::Show(args) => show::show(args).await,
+        Command::Pair(args) => pair::pair(args).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => man::man(&args),
+        Command::Serve(args) => serve::serve(args).await,
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Token(args) => token::token(args).await,
+    }
+}

@@ -1,0 +1,46 @@
+//! `turnwire`: one binary to watch, replay and steer AI agents, and never lose an event.
+
+mod args;
+mod clean;
+mod cmd;
+mod exit;
+mod gateway;
+mod out;
+mod record;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    out::start_tracing(args.verbose);
+    // Invariant: nothing has installed another one before the first line of the program.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("the first TLS provider of the process");
+    let mut runtime = match args.command {
+        Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let result = runtime
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let result = runtime.block_on(cmd::dispatch(args.command));
+            // A read of standard input may still be blocked; nothing depends on it any more.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}

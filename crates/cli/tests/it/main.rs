@@ -1,0 +1,14 @@
+//! The real binary, with real files, processes and sockets.
+
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod publish;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
+mod world;

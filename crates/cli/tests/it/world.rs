@@ -1,0 +1,97 @@
+//! A place of its own for one test: directories, and the binary that knows only them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The binary, in this world.
+    pub(crate) fn turnwire(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwire"));
+        command
+            .args(args)
+            .env("TURNWIRE_DATA_DIR", self.data_dir())
+            .env("HOME", self.path("home"))
+            .env("NO_COLOR", "1")
+            .env_remove("TURNWIRE_URL")
+            .env_remove("TURNWIRE_TOKEN")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `turnwire run ARGS -- sh -c SCRIPT`.
+    pub(crate) fn run(&self, args: &[&str], script: &str) -> Command {
+        let mut all = vec!["run"];
+        all.extend(args);
+        all.extend(["--", "sh", "-c", script]);
+        self.turnwire(&all)
+    }
+
+    /// The events that are in the spools, oldest spool first.
+    pub(crate) fn spooled(&self) -> Vec<Value> {
+        let mut files = Vec::new();
+        for spool in entries(&self.data_dir().join("spool")) {
+            files.extend(
+                entries(&spool)
+                    .into_iter()
+                    .filter(|file| file.extension().is_some_and(|e| e == "ndjson")),
+            );
+        }
+        files
+            .iter()
+            .flat_map(|file| {
+                let text = fs::read_to_string(file).unwrap();
+                text.lines()
+                    .map(|line| serde_json::from_str(line).unwrap())
+                    .collect::<Vec<Value>>()
+            })
+            .collect()
+    }
+}
+
+/// What is in a directory, by name; nothing when it is not there.
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    entries.sort();
+    entries
+}
+
+/// The text of the notes, without those of standard error.
+pub(crate) fn notes(events: &[Value]) -> Vec<&str> {
+    let notes = events
+        .iter()
+        .filter(|event| event["type"] == "note" && event["source"] != "stderr");
+    notes.map(|event| event["data"]["text"].as_str().unwrap()).collect()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,47 @@
+//! What goes over Turnwire's wire: events and their ids, kinds, selectors, scopes, errors, paths, and server-sent events.
+//!
+//! Serde only: no runtime and no I/O, so that a browser build, a server and an agent share one definition. The contract in
+//! prose is `docs/protocol.md`; where a rule has a number there, the item that keeps it cites it.
+//!
+//! ```
+//! use turnwire_proto::{Defaults, Incoming, Timestamp};
+//!
+//! let line = br#"{"type":"note","session_id":"s1","data":{"text":"hello"}}"#;
+//! let event = Incoming::parse(line).unwrap().into_event(&Defaults::new("my-agent", Timestamp::UNIX_EPOCH));
+//! assert_eq!(event.kind.as_str(), "note");
+//! ```
+
+mod body;
+mod control;
+mod error;
+mod event;
+mod id;
+mod incoming;
+mod json;
+mod kind;
+pub mod limits;
+mod name;
+pub mod path;
+mod scope;
+mod selector;
+pub mod sse;
+mod time;
+
+pub use body::{
+    ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult, HistoryTrimmed,
+};
+pub use body::{LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionStart, StatusChanged};
+pub use body::{
+    TaskComplete, TaskStart, TextDelta, ToolCall, ToolCallStart, ToolProgress, TurnEnd, TurnStart, TurnState, Usage,
+};
+pub use control::{ControlFrame, GapReason};
+pub use error::{Code, ErrorReply};
+pub use event::{Event, NewEvent};
+pub use id::{Epoch, EventId, InvalidId, Seq};
+pub use incoming::{Defaults, Incoming, Invalid};
+pub use json::{Json, Object};
+pub use kind::Kind;
+pub use name::{InvalidName, Name};
+pub use scope::{InvalidScope, Reach, Scope, Scopes};
+pub use selector::{PUBLIC_SOURCE, Selector, Subject, Visibility};
+pub use time::Timestamp;

@@ -1,0 +1,20 @@
+//! The bounds that both sides of the wire know. Each is a default; a server may be set lower.
+
+/// Bytes of one event's body and raw line together.
+pub const EVENT: usize = 1024 * 1024;
+/// Events in one publish that is not streamed.
+pub const BATCH_EVENTS: usize = 10_000;
+/// Bytes of one publish that is not streamed.
+pub const BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of a name: agent, session, turn, source.
+pub const NAME: usize = 256;
+/// Bytes of a kind.
+pub const KIND: usize = 64;
+/// Bytes of one line of a server-sent event stream that a client takes.
+pub const SSE_LINE: usize = 256 * 1024;
+/// Bytes of one server-sent event that a client takes.
+pub const SSE_EVENT: usize = 1024 * 1024;
+/// Events in one page of history.
+pub const PAGE: usize = 1000;
+/// Values of one repeated filter in a query.
+pub const FILTER_VALUES: usize = 32;

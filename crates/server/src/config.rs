@@ -1,0 +1,117 @@
+//! What a server is told when it starts. Plain data: every field has a default, `docs/config.md` has the table.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use turnwire_proto::limits;
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the log, the tokens and the views are.
+    pub data_dir: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be beyond loopback.
+    pub allow_remote: bool,
+    /// Whether tokens are asked for. Without, only loopback is listened on.
+    pub auth: bool,
+    /// Names that a `Host` header may have beside loopback's.
+    pub allowed_hosts: Vec<String>,
+    /// What is kept.
+    pub retention: RetentionConfig,
+    /// Bounds on everything that comes from outside.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The defaults for a data directory.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8876)),
+            allow_remote: false,
+            auth: true,
+            allowed_hosts: Vec::new(),
+            retention: RetentionConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What is kept, by age and size. `None` keeps it for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionConfig {
+    /// Deltas.
+    pub deltas: Option<Duration>,
+    /// Vendors' lines.
+    pub raw: Option<Duration>,
+    /// All events.
+    pub events: Option<Duration>,
+    /// Bytes of bodies.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        let two_weeks = Some(Duration::from_hours(14 * 24));
+        Self {
+            deltas: two_weeks,
+            raw: two_weeks,
+            events: None,
+            max_bytes: None,
+        }
+    }
+}
+
+/// Bounds. Each has a metric or an error that names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; one more is answered 503.
+    pub connections: usize,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
+    /// How long a head may take to arrive.
+    pub head_time: Duration,
+    /// How long a body may stand still.
+    pub body_time: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_time: Duration,
+    /// Events of a publish that is one batch.
+    pub batch_events: usize,
+    /// Bytes of a publish that is one batch.
+    pub batch_bytes: usize,
+    /// How often a silent stream says that it lives.
+    pub heartbeat: Duration,
+    /// How long a reader may take none of what it was sent.
+    pub write_deadline: Duration,
+    /// How long streams have to end at shutdown.
+    pub shutdown_grace: Duration,
+    /// Bytes of ready frames that are kept in memory.
+    pub ring_bytes: usize,
+    /// Appends that may wait for the log's writer.
+    pub append_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            head_bytes: 32 * 1024,
+            head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            idle_time: Duration::from_secs(120),
+            batch_events: limits::BATCH_EVENTS,
+            batch_bytes: limits::BATCH_BYTES,
+            heartbeat: Duration::from_secs(15),
+            write_deadline: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(10),
+            ring_bytes: turnwire_log::cached::DEFAULT_BYTES,
+            append_queue: 4096,
+        }
+    }
+}

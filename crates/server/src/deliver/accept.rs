@@ -1,0 +1,149 @@
+//! Connections: taken, counted, and led to the lane or to hyper.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tower::ServiceExt;
+use turnwire_proto::{Code, ErrorReply};
+
+use super::{Reactor, Streaming, body, lane};
+use crate::{config::Limits, observe::Metrics, shutdown::Tasks};
+
+/// How long a refused connection is given to take its answer.
+const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long accepting pauses when the process has no more files.
+const NO_FILES_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) router: Router,
+    pub(crate) reactor: Reactor,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tasks: Tasks,
+}
+
+/// One open connection, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+/// Takes connections until the server is told to stop.
+pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(
+        front.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+    ));
+    let stopping = front.tasks.stopping().clone();
+    loop {
+        let accepted = tokio::select! {
+            // Both are cancel-safe.
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => return,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of files or memory, or a peer that has gone already: others may come.
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(NO_FILES_PAUSE).await;
+                continue;
+            }
+        };
+        // Frames are merged above the socket; waiting for more below it only adds latency.
+        let _ = socket.set_nodelay(true);
+        let Ok(permit) = places.clone().try_acquire_owned() else {
+            front.metrics.connections_refused.inc();
+            front.tasks.spawn("refuse", refuse(socket, front.limits.connections));
+            continue;
+        };
+        front.metrics.connections.inc();
+        let open = Open {
+            metrics: front.metrics.clone(),
+            _permit: permit,
+        };
+        let front_of_task = front.clone();
+        front.tasks.spawn("connection", async move {
+            lane::run(front_of_task, socket, peer, open).await
+        });
+    }
+}
+
+async fn refuse(mut socket: TcpStream, limit: usize) {
+    let reply = ErrorReply::new(
+        Code::Overloaded,
+        format!("the server has {limit} connections, as many as it takes"),
+    );
+    let body = serde_json::to_string(&reply.with("field", "connections").with("limit", limit)).unwrap_or_default();
+    let head =
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    // Whoever does not take it finds the connection closed.
+    let _ = timeout(REFUSAL_TIME, socket.write_all(answer.as_bytes())).await;
+    let _ = socket.shutdown().await;
+}
+
+/// Leaves the connection to hyper, with the bytes that were read already.
+pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, read: Vec<u8>, open: Open) {
+    let (input, output) = socket.into_split();
+    let input = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(read), input);
+    let io = TokioIo::new(tokio::io::join(input, output));
+    let shared = front.reactor.shared().clone();
+    let router = front.router.clone();
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (router, shared) = (router.clone(), shared.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let mut response: Response = match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            if let Some(ready) = Streaming::take(&mut response) {
+                *response.body_mut() = body::body(shared, ready);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // It counts while a connection is idle, too; the first head had the lane's shorter time.
+        .header_read_timeout(front.limits.idle_time)
+        .max_buf_size(front.limits.head_bytes.max(8192))
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(front.limits.head_bytes).unwrap_or(u32::MAX));
+    let connection = builder.serve_connection_with_upgrades(io, service);
+    tokio::pin!(connection);
+    let stopping = front.tasks.stopping().clone();
+    tokio::select! {
+        // The connection is not dropped by the other branch, only told.
+        _ = connection.as_mut() => {}
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+    drop(open);
+}

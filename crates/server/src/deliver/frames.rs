@@ -1,0 +1,43 @@
+//! The bytes of a stream that are not events.
+
+use std::time::Duration;
+
+use turnwire_proto::{ControlFrame, sse};
+
+/// What a client waits before it comes back, at the least: a restart takes about as long.
+const RETRY_MS: u64 = 1000;
+/// By how much that differs from client to client, so that they do not all come at once.
+const RETRY_SPREAD_MS: u64 = 2000;
+
+/// A number below `bound` that differs from call to call.
+pub(super) fn jitter(bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness all clients wait alike, which is no harm worth an error.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
+}
+
+/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps.
+pub(super) fn opening(frames: &[ControlFrame]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    sse::retry(RETRY_MS + jitter(RETRY_SPREAD_MS), &mut out);
+    out.extend_from_slice(sse::COMMENT_CONNECTED);
+    for frame in frames {
+        sse::control(frame, &mut out);
+    }
+    out
+}
+
+/// What ends one: why, and when to come back if that is of use.
+pub(super) fn bye(reason: &str, retry: Option<Duration>) -> Vec<u8> {
+    let retry_ms = retry.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    let mut out = Vec::new();
+    sse::control(
+        &ControlFrame::Bye {
+            reason: reason.to_owned(),
+            retry_ms,
+        },
+        &mut out,
+    );
+    out
+}

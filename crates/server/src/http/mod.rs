@@ -1,0 +1,19 @@
+//! The HTTP surface: one file a resource, each with its own `router()`.
+
+pub(crate) mod app;
+pub mod body;
+mod events;
+pub mod guard;
+mod health;
+mod history;
+mod intake;
+pub mod pair;
+mod query;
+mod refusal;
+mod sessions;
+pub mod tickets;
+pub mod tokens;
+pub mod ui;
+
+pub(crate) use app::App;
+pub use refusal::Refusal;

@@ -1,0 +1,115 @@
+//! `/api/sessions`: the list, one, and one's stream.
+
+use axum::{
+    Json, Router,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    routing::get,
+};
+use http::HeaderMap;
+use serde::Serialize;
+use turnwire_proto::{Code, Name, Seq, Visibility, limits, path};
+
+use super::{
+    App, Refusal, events,
+    query::{self, EventQuery},
+};
+use crate::{
+    auth::{Grant, Read},
+    deliver::Streaming,
+    views::sessions::{self, Session},
+};
+
+/// Sessions of a page when nothing else is asked for.
+const PAGE: usize = 200;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route(path::SESSIONS, get(list))
+        .route(path::SESSION, get(one))
+        .route(path::SESSION_EVENTS, get(stream))
+}
+
+/// A page of sessions, last active first.
+#[derive(Debug, Serialize)]
+struct Sessions {
+    sessions: Vec<Session>,
+    /// The cursor for `before`; null when there are no more.
+    next: Option<Seq>,
+    /// What is folded into this answer: following from here misses and repeats nothing.
+    head: Seq,
+}
+
+async fn list(
+    State(app): State<App>,
+    grant: Grant<Read>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Sessions>, Refusal> {
+    let query = EventQuery::parse(query.as_deref(), &["before", "limit", "ticket"])?;
+    let limit = query.limit.unwrap_or(PAGE).min(limits::PAGE);
+    let before = query.before.unwrap_or(Seq::MAX);
+    let visible = grant.visibility().clone();
+    let head = app.hub().bounds(&grant).await?.head;
+    // Read before the list: what is folded meanwhile is in the list and comes again on the stream, which is harmless; the other
+    // way round it would be in neither.
+    let reached = app.views().reach(head).await;
+    let sessions = app
+        .views()
+        .read(move |db| sessions::list(db, &visible, before, limit))
+        .await?;
+    let next = if sessions.len() < limit {
+        None
+    } else {
+        sessions.last().map(|session| session.last_seq)
+    };
+    Ok(Json(Sessions {
+        sessions,
+        next,
+        head: reached,
+    }))
+}
+
+fn session_id(grant: &Grant<Read>, id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
+    let Path(id) = id.map_err(|_| Refusal::field("id", "`id` must be a session's id, percent-encoded UTF-8"))?;
+    let id = Name::new(&id).map_err(|e| Refusal::field("id", format!("`id` {e}")))?;
+    let visible: &Visibility = grant.visibility();
+    if visible.allows_session(id.as_str()) {
+        Ok(id)
+    } else {
+        Err(Refusal::new(
+            Code::Forbidden,
+            format!("this token may not read session {id}"),
+        ))
+    }
+}
+
+async fn one(
+    State(app): State<App>,
+    grant: Grant<Read>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Session>, Refusal> {
+    let id = session_id(&grant, id)?;
+    let head = app.hub().bounds(&grant).await?.head;
+    app.views().reach(head).await;
+    let wanted = id.clone();
+    let session = app.views().read(move |db| sessions::get(db, wanted.as_str())).await?;
+    session
+        .map(Json)
+        .ok_or_else(|| Refusal::new(Code::NotFound, format!("there is no session {id}")).with("field", "id"))
+}
+
+async fn stream(
+    State(app): State<App>,
+    grant: Grant<Read>,
+    id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Streaming, Refusal> {
+    let known: Vec<_> = query::STREAM
+        .iter()
+        .copied()
+        .filter(|key| *key != "session_id")
+        .collect();
+    let mut query = EventQuery::parse(query.as_deref(), &known)?;
+    query.what.session = Some(session_id(&grant, id)?);
+    events::open(&app, &grant, query, &headers).await
+}

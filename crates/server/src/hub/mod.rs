@@ -1,0 +1,170 @@
+//! The hub: what requests do to the log. Each way in takes a [`Grant`], so that nothing gets here unauthorised.
+
+mod queued;
+mod subscription;
+
+use std::{sync::Arc, task::Poll};
+
+use futures_util::poll;
+use tokio::sync::watch;
+use turnwire_log::{Appended, Bounds, Limit, Log, Page, ReadError};
+use turnwire_proto::{Code, NewEvent, Selector, Seq};
+
+pub(crate) use queued::Queued;
+pub use subscription::{Start, Subscription};
+
+use crate::{
+    auth::{Grant, Publish, Read},
+    http::Refusal,
+    observe::Metrics,
+};
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    log: Arc<dyn Log>,
+    metrics: Arc<Metrics>,
+    /// Wakes readers of everything; rung once for all of them. See `deliver::bell`.
+    bell: watch::Receiver<Seq>,
+}
+
+impl Hub {
+    pub(crate) fn new(log: Arc<dyn Log>, metrics: Arc<Metrics>, bell: watch::Receiver<Seq>) -> Self {
+        Self { log, metrics, bell }
+    }
+
+    /// Appends a batch, all or none of it. `queued` is set when the batch has its place behind those before it.
+    ///
+    /// # Errors
+    /// An event's session is not granted, or the log refuses.
+    pub async fn publish(
+        &self,
+        grant: &Grant<Publish>,
+        batch: &[NewEvent],
+        queued: &Queued,
+    ) -> Result<Appended, Refusal> {
+        if !grant.may_publish_everything() {
+            for (at, event) in batch.iter().enumerate() {
+                let session = event.session_id.as_ref().map(AsRef::as_ref);
+                if !grant.may_publish(session) {
+                    let text = format!("this token may not publish to session {}", session.unwrap_or("(none)"));
+                    return Err(Refusal::new(Code::Forbidden, text)
+                        .with("field", "session_id")
+                        .with("index", at));
+                }
+            }
+        }
+        let mut append = self.log.append(batch);
+        let first = poll!(append.as_mut());
+        queued.set();
+        let appended = match first {
+            Poll::Ready(appended) => appended,
+            Poll::Pending => append.await,
+        };
+        match appended {
+            Ok(appended) => {
+                self.metrics.published.inc_by(appended.written as u64);
+                self.metrics.duplicates.inc_by(appended.duplicates as u64);
+                Ok(appended)
+            }
+            Err(error) => {
+                self.metrics.append_errors.inc();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Narrows a selector to what may be seen.
+    ///
+    /// # Errors
+    /// It names a session that is not granted.
+    pub fn within(grant: &Grant<Read>, what: Selector) -> Result<Selector, Refusal> {
+        let visible = grant.visibility().clone();
+        if let Some(session) = &what.session
+            && !visible.allows_session(session.as_str())
+        {
+            let text = format!("this token may not read session {session}");
+            return Err(Refusal::new(Code::Forbidden, text).with("field", "session_id"));
+        }
+        Ok(Selector { visible, ..what })
+    }
+
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// What is asked for may not be read, or the log cannot be.
+    pub async fn subscribe(&self, grant: &Grant<Read>, what: Selector, start: Start) -> Result<Subscription, Refusal> {
+        let what = Self::within(grant, what)?;
+        let tail = if what.session.is_some() {
+            self.log.tail(&what).await?
+        } else {
+            self.bell.clone()
+        };
+        Ok(Subscription::open(self.log.clone(), what, start, tail).await?)
+    }
+
+    /// The next page after a place.
+    ///
+    /// # Errors
+    /// What is asked for may not be read, or the log cannot be.
+    pub async fn after(&self, grant: &Grant<Read>, what: Selector, after: Seq, limit: Limit) -> Result<Page, Refusal> {
+        let what = Self::within(grant, what)?;
+        let mut at = after;
+        // A page may come back empty with progress: a person asked for events, so the search goes on to the head.
+        loop {
+            let page = self.log.read(&what, at, limit).await?;
+            if !page.is_empty() || page.cursor <= at {
+                return Ok(page);
+            }
+            at = page.cursor;
+        }
+    }
+
+    /// One read after a place, found something or not.
+    ///
+    /// # Errors
+    /// What is asked for may not be read, or the log cannot be.
+    pub(crate) async fn after_once(
+        &self,
+        grant: &Grant<Read>,
+        what: Selector,
+        after: Seq,
+        limit: Limit,
+    ) -> Result<Page, Refusal> {
+        Ok(self.log.read(&Self::within(grant, what)?, after, limit).await?)
+    }
+
+    /// The last page before a place.
+    ///
+    /// # Errors
+    /// What is asked for may not be read, or the log cannot be.
+    pub async fn before(
+        &self,
+        grant: &Grant<Read>,
+        what: Selector,
+        before: Seq,
+        limit: Limit,
+    ) -> Result<Page, Refusal> {
+        let what = Self::within(grant, what)?;
+        let mut at = before;
+        loop {
+            let page = self.log.read_back(&what, at, limit).await?;
+            if !page.is_empty() || page.cursor <= page.first || page.cursor >= at {
+                return Ok(page);
+            }
+            at = page.cursor;
+        }
+    }
+
+    /// Where the log begins and ends.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn bounds(&self, _grant: &Grant<Read>) -> Result<Bounds, ReadError> {
+        self.log.bounds().await
+    }
+
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}

@@ -1,0 +1,173 @@
+//! A reader. Its whole state is a cursor: it cannot lag, only be behind.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use turnwire_log::{Bounds, Limit, Log, Page, ReadError};
+use turnwire_proto::{ControlFrame, Epoch, GapReason, Selector, Seq};
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With what comes from now on.
+    Live,
+    /// After a place, which is of this epoch when that is known.
+    After(Seq, Option<Epoch>),
+    /// With the last so many events.
+    Tail(usize),
+}
+
+/// A cursor and what it is about. The order *mark, read, wait* is the whole proof that nothing is lost between history and
+/// live: whatever is committed after the mark wakes the wait.
+#[derive(Debug)]
+pub struct Subscription {
+    log: Arc<dyn Log>,
+    what: Selector,
+    after: Seq,
+    tail: watch::Receiver<Seq>,
+    /// Told before anything else.
+    opening: Vec<ControlFrame>,
+}
+
+impl Subscription {
+    pub(super) async fn open(
+        log: Arc<dyn Log>,
+        what: Selector,
+        start: Start,
+        tail: watch::Receiver<Seq>,
+    ) -> Result<Self, ReadError> {
+        // The tail is held already, so nothing falls between these bounds and the first read.
+        let bounds = log.bounds().await?;
+        let Bounds { first, head, epoch, .. } = bounds;
+        let mut opening = vec![ControlFrame::Hello { epoch, first, head }];
+        let (after, gaps) = match start {
+            Start::Live => (head, Vec::new()),
+            Start::Tail(count) => (tail_cursor(&*log, &what, head, count).await?, Vec::new()),
+            Start::After(after, of) => cursor(&what, after, of, &bounds),
+        };
+        opening.extend(gaps);
+        Ok(Self {
+            log,
+            what,
+            after,
+            tail,
+            opening,
+        })
+    }
+
+    /// The gaps that are known from the start.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = GapReason> {
+        self.opening.iter().filter_map(|frame| {
+            if let ControlFrame::Gap { reason, .. } = frame {
+                Some(*reason)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What is to be told before the first event: hello, and the gaps that are known.
+    pub(crate) fn opening(&mut self) -> Vec<ControlFrame> {
+        std::mem::take(&mut self.opening)
+    }
+
+    /// Marks what is known, so that [`Subscription::woken`] waits for what is newer. Comes before [`Subscription::read`].
+    pub(crate) fn mark(&mut self) {
+        self.tail.mark_unchanged();
+    }
+
+    /// The next page, which may be empty. `true` beside it: there may be more at once.
+    ///
+    /// Cancel-safe: the cursor moves only with the answer.
+    pub(crate) async fn read(&mut self) -> Result<(Page, bool), ReadError> {
+        let page = self.log.read(&self.what, self.after, Limit::RUN).await?;
+        let more = page.cursor > self.after;
+        Ok((page, more))
+    }
+
+    /// Takes a page as read. A gap is answered when events before it are no longer kept.
+    pub(crate) fn advance(&mut self, page: &Page) -> Option<ControlFrame> {
+        let after = self.after;
+        self.after = page.cursor.max(after);
+        (page.first > after.next()).then(|| {
+            self.after = self.after.max(page.first.prev());
+            ControlFrame::Gap {
+                after,
+                next: page.first,
+                reason: GapReason::Trimmed,
+            }
+        })
+    }
+
+    /// Waits until there may be more. `false`: the log is gone.
+    ///
+    /// Cancel-safe: a change that was not waited for to its end is seen by the next wait.
+    pub(crate) async fn woken(&mut self) -> bool {
+        self.tail.changed().await.is_ok()
+    }
+
+    /// The next page that is not empty, and the gap before it if there is one.
+    ///
+    /// # Errors
+    /// The log could not be read; the cursor stays where it was.
+    pub async fn next(&mut self) -> Result<(Option<ControlFrame>, Page), ReadError> {
+        loop {
+            self.mark();
+            let (page, more) = self.read().await?;
+            let gap = self.advance(&page);
+            if gap.is_some() || !page.is_empty() {
+                return Ok((gap, page));
+            }
+            if !more && !self.woken().await {
+                // The log is gone; there will be nothing more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Everything up to here was read.
+    #[must_use]
+    pub const fn cursor(&self) -> Seq {
+        self.after
+    }
+}
+
+/// Where to begin after a cursor that a client brought, and what cannot be had.
+fn cursor(what: &Selector, after: Seq, of: Option<Epoch>, bounds: &Bounds) -> (Seq, Vec<ControlFrame>) {
+    let Bounds {
+        first,
+        first_delta,
+        head,
+        epoch,
+    } = *bounds;
+    let gap = |after, next, reason| vec![ControlFrame::Gap { after, next, reason }];
+    if of.is_some_and(|of| of != epoch) {
+        // What the client has is of another log: it gets all of this one.
+        return (first.prev(), gap(Seq::ZERO, first, GapReason::OtherEpoch));
+    }
+    if after > head {
+        return (head, gap(after, head.next(), GapReason::BeyondHead));
+    }
+    if after.next() < first {
+        return (first.prev(), gap(after, first, GapReason::Trimmed));
+    }
+    let deltas = what.deltas && (what.kinds.is_empty() || what.kinds.iter().any(turnwire_proto::Kind::is_delta));
+    if deltas && after.next() < first_delta {
+        return (after, gap(after, first_delta, GapReason::DeltasTrimmed));
+    }
+    (after, Vec::new())
+}
+
+/// The cursor before the last `count` events.
+async fn tail_cursor(log: &dyn Log, what: &Selector, head: Seq, count: usize) -> Result<Seq, ReadError> {
+    let (mut before, mut left) = (head.next(), count);
+    while left > 0 {
+        let page = log.read_back(what, before, Limit::events(left)).await?;
+        left = left.saturating_sub(page.len());
+        if page.cursor <= page.first || page.cursor >= before {
+            return Ok(page.first.prev());
+        }
+        before = page.cursor;
+    }
+    Ok(before.prev())
+}

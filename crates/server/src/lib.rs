@@ -1,0 +1,18 @@
+//! Everything of Turnwire that listens: hub, authentication, HTTP surface, delivery, views, the page.
+
+pub mod auth;
+pub mod config;
+mod deliver;
+pub mod http;
+mod hub;
+mod observe;
+mod retention;
+mod server;
+mod shutdown;
+mod views;
+
+pub use config::Config;
+pub use hub::{Hub, Start, Subscription};
+pub use observe::Metrics;
+pub use server::{Ready, Server, StartError};
+pub use turnwire_log::sqlite::{OpenError, check};

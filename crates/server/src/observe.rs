@@ -1,0 +1,110 @@
+//! What the server counts, as `/metrics` shows it.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+use turnwire_proto::GapReason;
+
+type Count = Counter<u64, AtomicU64>;
+/// A counter by one label.
+type CountBy = Family<[(&'static str, &'static str); 1], Count>;
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal, $help:literal $(, $unit:expr)?;)*) => {
+        /// Every counter and gauge, and the registry that shows them.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::with_prefix("turnwire");
+                $(
+                    let $field = <$type>::default();
+                    metrics!(@register registry, $name, $help, $field $(, $unit)?);
+                )*
+                Self { registry, $($field,)* }
+            }
+        }
+    };
+    (@register $registry:ident, $name:literal, $help:literal, $field:ident) => {
+        $registry.register($name, $help, $field.clone());
+    };
+    (@register $registry:ident, $name:literal, $help:literal, $field:ident, $unit:expr) => {
+        $registry.register_with_unit($name, $help, $unit, $field.clone());
+    };
+}
+
+metrics! {
+    /// Events that were written.
+    published: Count = "events_published", "Events written to the log";
+    /// Events whose id was there already.
+    duplicates: Count = "events_duplicate", "Events that were published again and not written again";
+    /// Publishes that were refused, by error code.
+    refused: CountBy = "publishes_refused", "Publishes that were refused, by error code";
+    /// Bytes of frames that went to readers.
+    delivered_bytes: Count = "delivered", "Bytes of event streams written", Unit::Bytes;
+    /// Pages that went to readers.
+    delivered_pages: Count = "delivered_pages", "Writes of one or more events to a reader";
+    /// Streams that are open.
+    streams: Gauge = "streams_open", "Event streams that are open";
+    /// Streams that were ended by the server, by reason.
+    ended: CountBy = "streams_ended", "Event streams that the server ended, by reason";
+    /// Gaps that readers were told of, by reason.
+    gaps: CountBy = "gaps", "Ranges that a reader was told it cannot have, by reason";
+    /// Connections that are open.
+    connections: Gauge = "connections_open", "Connections that are open";
+    /// Connections that were refused because there were too many.
+    connections_refused: Count = "connections_refused", "Connections refused because the limit was reached";
+    /// Connections that took too long to say what they want.
+    connections_slow: Count = "connections_slow", "Connections closed because a request stood still";
+    /// Reads of the log that failed.
+    read_errors: Count = "log_read_errors", "Reads of the log that failed";
+    /// Appends that failed.
+    append_errors: Count = "log_append_errors", "Appends to the log that failed";
+    /// The newest place.
+    head: Gauge = "log_head", "Newest place in the log";
+    /// The first kept place.
+    first: Gauge = "log_first", "First kept place in the log";
+    /// Tokens in memory.
+    tokens: Gauge = "auth_tokens", "Tokens in memory, revoked ones that are remembered among them";
+    /// Tickets in memory.
+    tickets: Gauge = "auth_tickets", "Tickets in memory";
+    /// Pairing attempts that were refused unseen.
+    locked_out: Gauge = "auth_locked_out", "Pairing attempts that were refused because of too many wrong codes";
+    /// How far the views are behind.
+    views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
+}
+
+impl Metrics {
+    /// All of it in OpenMetrics text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts a gap that a reader is told of.
+    pub fn gap(&self, reason: GapReason) {
+        let reason = match reason {
+            GapReason::Trimmed => "trimmed",
+            GapReason::DeltasTrimmed => "deltas_trimmed",
+            GapReason::OtherEpoch => "other_epoch",
+            GapReason::BeyondHead => "beyond_head",
+        };
+        Self::count(&self.gaps, "reason", reason);
+    }
+
+    /// Counts one of a kind.
+    pub fn count(family: &CountBy, label: &'static str, value: &'static str) {
+        family.get_or_create(&[(label, value)]).inc();
+    }
+}

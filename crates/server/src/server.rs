@@ -1,0 +1,290 @@
+//! A server's life: open everything, listen, serve, end.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use turnwire_log::{
+    Log, StoreError,
+    cached::Cached,
+    kv::SqliteKv,
+    sqlite::{OpenError, Options, SqliteLog},
+};
+use turnwire_proto::{Epoch, Scope, Scopes, Selector};
+
+use crate::{
+    auth::{Auth, CODE_TTL, ChangeError, PairingCode, local},
+    config::Config,
+    deliver::{Front, Reactor, serve},
+    http::{app, guard},
+    hub::Hub,
+    observe::Metrics,
+    retention,
+    shutdown::Tasks,
+    views::{Folding, Views},
+};
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Beyond loopback only on purpose.
+    #[error("{0} is not a loopback address: add --allow-remote if others shall reach this server")]
+    Remote(SocketAddr),
+    /// Beyond loopback only with authentication.
+    #[error("{0} is not a loopback address, and without authentication only loopback is listened on")]
+    Open(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What it met.
+        source: std::io::Error,
+    },
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// Tokens or views.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The command line's token.
+    #[error(transparent)]
+    Local(#[from] local::LocalError),
+    /// A name that no host has.
+    #[error("--allowed-host: {0}")]
+    Host(#[from] guard::InvalidPolicy),
+    /// A thread or a file.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What it met.
+        source: std::io::Error,
+    },
+}
+
+/// What a running server says of itself.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Ready {
+    /// Where it listens.
+    pub url: String,
+    /// Its process.
+    pub pid: u32,
+    /// Where its data is.
+    pub data_dir: String,
+    /// The log's identity.
+    pub epoch: Epoch,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// The file in the data directory that says where the running server is.
+const SERVER_FILE: &str = "server.json";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    ready: Ready,
+    config: Config,
+    auth: Auth,
+    tasks: Tasks,
+    front: Arc<Front>,
+    folding: Folding,
+    log: Arc<dyn Log>,
+}
+
+impl Server {
+    /// Opens the data directory and listens. When it returns, requests are served.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        // An address that is taken or refused is met before any file is made.
+        let listener = listen(&config).await?;
+        let log = open_log(&config).await?;
+        Self::serve(config, listener, log).await
+    }
+
+    /// The same over another log than the one in the data directory.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with(config: Config, log: Arc<dyn Log>) -> Result<Self, StartError> {
+        let listener = listen(&config).await?;
+        Self::serve(config, listener, log).await
+    }
+
+    async fn serve(config: Config, listener: TcpListener, log: Arc<dyn Log>) -> Result<Self, StartError> {
+        let address = listener.local_addr().map_err(|source| io("listen", source))?;
+        let (tasks, metrics) = (Tasks::default(), Arc::new(Metrics::default()));
+        let dir = config.data_dir.clone();
+        private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
+        let cached = Cached::new(log, config.limits.ring_bytes).await;
+        let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
+        let auth = open_auth(&config, &dir).await?;
+        let tail = || async {
+            log.tail(&Selector::all())
+                .await
+                .map_err(|turnwire_log::ReadError::Store(e)| e)
+        };
+        let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
+            .map_err(|source| io("start delivery", source))?;
+        let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
+        let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?, metrics.clone())?;
+        let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
+        let mut policy = guard::Policy::new(address);
+        for host in &config.allowed_hosts {
+            policy = policy.allow_host(host)?;
+        }
+        let (limits, log_of_app) = (config.limits, log.clone());
+        let parts = app::Parts {
+            hub,
+            auth: auth.clone(),
+            views,
+            log: log_of_app,
+            epoch,
+            limits,
+            tasks: tasks.clone(),
+        };
+        let router = app::router(app::App::new(parts), policy);
+        let front = Arc::new(Front {
+            router,
+            reactor,
+            limits,
+            metrics,
+            tasks: tasks.clone(),
+        });
+        tasks.spawn("accept", serve(front.clone(), listener));
+        tasks.spawn_until_stop("auth", auth.clone().keep());
+        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention));
+        let ready = Ready {
+            url: format!("http://{address}"),
+            pid: std::process::id(),
+            data_dir: dir.display().to_string(),
+            epoch,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        write_ready(&dir, &ready).map_err(|source| io(&format!("write {SERVER_FILE}"), source))?;
+        Ok(Self {
+            ready,
+            config,
+            auth,
+            tasks,
+            front,
+            folding,
+            log,
+        })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub const fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// Makes a pairing code for everything: the link that a start prints.
+    ///
+    /// # Errors
+    /// The store cannot keep it, or there is no authentication.
+    pub async fn pairing_code(&self) -> Result<PairingCode, ChangeError> {
+        self.auth
+            .new_pairing_code(None, Scopes(vec![Scope::Admin]), CODE_TTL)
+            .await
+    }
+
+    /// Ends: takes no more connections, lets streams go one by one, waits for what is under way. Whether all ended in time.
+    pub async fn stop(self) -> bool {
+        let grace = self.config.limits.shutdown_grace;
+        let done = self.tasks.stop(grace).await;
+        self.auth.flush().await;
+        // The file is of this server only as long as it runs.
+        let _ = std::fs::remove_file(self.config.data_dir.join(SERVER_FILE));
+        let Self {
+            front, folding, log, ..
+        } = self;
+        let closing = tokio::task::spawn_blocking(move || {
+            drop(folding);
+            drop(front);
+            drop(log);
+        });
+        // Closing waits for threads; a read that hangs must not keep the process.
+        let closed = tokio::time::timeout(Duration::from_secs(5), closing).await.is_ok();
+        done && closed
+    }
+}
+
+fn io(doing: &str, source: std::io::Error) -> StartError {
+    StartError::Io {
+        doing: doing.to_owned(),
+        source,
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, StartError> {
+    let address = config.listen;
+    if !address.ip().is_loopback() {
+        if !config.auth {
+            return Err(StartError::Open(address));
+        }
+        if !config.allow_remote {
+            return Err(StartError::Remote(address));
+        }
+    }
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+async fn open_log(config: &Config) -> Result<Arc<dyn Log>, StartError> {
+    let dir = config.data_dir.clone();
+    private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
+    let options = Options {
+        queue: config.limits.append_queue,
+        ..Options::default()
+    };
+    let store = tokio::task::spawn_blocking(move || SqliteLog::open(&dir, options))
+        .await
+        .map_err(|e| io("open the log", e.into()))??;
+    Ok(Arc::new(store))
+}
+
+async fn open_auth(config: &Config, dir: &Path) -> Result<Auth, StartError> {
+    if !config.auth {
+        return Ok(Auth::disabled());
+    }
+    let kv_dir = dir.to_owned();
+    let kv = tokio::task::spawn_blocking(move || SqliteKv::open(&kv_dir))
+        .await
+        .map_err(|e| io("open tokens", e.into()))??;
+    let auth = Auth::open(Arc::new(kv)).await?;
+    local::ensure(&auth, dir).await?;
+    Ok(auth)
+}
+
+/// The directory is its owner's: other names in it would be read by whoever can list it.
+fn private_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn write_ready(dir: &Path, ready: &Ready) -> std::io::Result<()> {
+    let text = serde_json::to_vec(ready).map_err(std::io::Error::from)?;
+    let draft = dir.join(format!("{SERVER_FILE}.new"));
+    std::fs::write(&draft, text)?;
+    std::fs::rename(draft, dir.join(SERVER_FILE))
+}

@@ -1,0 +1,303 @@
+//! Views: tables folded from the log, beside it. They can be deleted and are built anew; no event is only here.
+//!
+//! To add one: write `views/foo.rs` with its tables and its fold, and add a line to `VIEWS`.
+
+pub(crate) mod search;
+pub(crate) mod sessions;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OpenFlags, Transaction, params};
+use tokio::sync::{oneshot, watch};
+use turnwire_log::{
+    Limit, Log, StoreError,
+    sqlite::{busy, yield_to_others},
+};
+use turnwire_proto::{Epoch, Event, Selector, Seq};
+
+use crate::observe::Metrics;
+
+/// A change of any view's tables or fold raises it; then all are built anew.
+const VERSION: i64 = 1;
+/// Bytes of events that one transaction folds.
+const STEP: Limit = Limit {
+    events: 2000,
+    bytes: 1024 * 1024,
+};
+/// How long after an error the next try is.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a request waits until the views have reached what it must see.
+const REACH: Duration = Duration::from_secs(5);
+/// Connections that are kept for reading.
+const IDLE: usize = 2;
+
+/// One view: its tables, and what an event does to them.
+struct View {
+    tables: &'static str,
+    fold: fn(&Transaction<'_>, &Event) -> rusqlite::Result<()>,
+}
+
+const VIEWS: &[View] = &[
+    View {
+        tables: sessions::TABLES,
+        fold: sessions::fold,
+    },
+    View {
+        tables: search::TABLES,
+        fold: search::fold,
+    },
+];
+
+/// The handle. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Views {
+    reached: watch::Receiver<Seq>,
+    readers: Arc<Readers>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// The thread that folds; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folding {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It has said so if it panicked.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Views {
+    /// Opens the views in `dir` and begins to fold.
+    pub(crate) fn open(
+        dir: &Path,
+        log: Arc<dyn Log>,
+        epoch: Epoch,
+        tail: watch::Receiver<Seq>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Folding), StoreError> {
+        let path = dir.join("views.db");
+        let (db, reached) = open(&path, epoch).map_err(|source| error("open views.db", source))?;
+        let (told, receiver) = watch::channel(reached);
+        let (stop, stopped) = oneshot::channel();
+        let folder = Folder { db, log, told, metrics };
+        let thread = std::thread::Builder::new()
+            .name("views".into())
+            .spawn(move || folder.run(tail, stopped))
+            .map_err(|source| StoreError {
+                doing: "start the views".into(),
+                retry: true,
+                source: source.into(),
+            })?;
+        let readers = Arc::new(Readers {
+            path,
+            idle: Mutex::default(),
+        });
+        Ok((
+            Self {
+                reached: receiver,
+                readers,
+            },
+            Folding {
+                stop: Some(stop),
+                thread: Some(thread),
+            },
+        ))
+    }
+
+    /// Waits until everything up to `seq` is folded, or for a bounded time. How far the views are.
+    pub(crate) async fn reach(&self, seq: Seq) -> Seq {
+        let mut reached = self.reached.clone();
+        // Late views answer what they have, and say how far that is.
+        let _ = tokio::time::timeout(REACH, reached.wait_for(|reached| *reached >= seq)).await;
+        *reached.borrow()
+    }
+
+    /// Runs a query on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = self.readers.clone();
+        let work = move || {
+            let idle = readers
+                .idle
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .pop();
+            let db = idle.map_or_else(|| reader(&readers.path), Ok)?;
+            let answer = query(&db)?;
+            let mut idle = readers.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if idle.len() < IDLE {
+                idle.push(db);
+            }
+            Ok(answer)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(answer) => answer.map_err(|source| error("read views.db", source)),
+            Err(source) => Err(StoreError {
+                doing: "read views.db".into(),
+                retry: false,
+                source: source.into(),
+            }),
+        }
+    }
+}
+
+fn error(doing: &str, source: rusqlite::Error) -> StoreError {
+    StoreError {
+        doing: doing.into(),
+        retry: true,
+        source: source.into(),
+    }
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;")?;
+    Ok(db)
+}
+
+/// Opens the file; one of another log or version, or a damaged one, is begun anew.
+fn open(path: &Path, epoch: Epoch) -> rusqlite::Result<(Connection, Seq)> {
+    if let Ok(Some(opened)) = try_open(path, epoch) {
+        return Ok(opened);
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        // What cannot be removed is met again below, as an error.
+        let _ = std::fs::remove_file(file);
+    }
+    try_open(path, epoch)?.ok_or(rusqlite::Error::InvalidQuery)
+}
+
+fn try_open(path: &Path, epoch: Epoch) -> rusqlite::Result<Option<(Connection, Seq)>> {
+    let db = Connection::open(path)?;
+    // NORMAL never damages a WAL database, and what power loss takes away is folded again.
+    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -4096;")?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    // SQLite gives its other files the mode of this one.
+    let _ = std::fs::set_permissions(path, mode);
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        let tables: String = VIEWS.iter().map(|view| view.tables).collect();
+        let state = "CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), epoch BLOB NOT NULL, reached INTEGER NOT NULL) STRICT;";
+        db.execute_batch(&format!(
+            "BEGIN; {tables} {state} PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
+        db.execute("INSERT INTO state VALUES (1, ?1, 0)", [epoch.as_bytes().as_slice()])?;
+        return Ok(Some((db, Seq::ZERO)));
+    }
+    let (of, reached): (Vec<u8>, i64) = db.query_row("SELECT epoch, reached FROM state", [], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let same = version == VERSION && of == epoch.as_bytes();
+    Ok(same.then(|| (db, to_seq(reached))))
+}
+
+/// A place that the database gave.
+fn to_seq(value: i64) -> Seq {
+    u64::try_from(value).ok().and_then(Seq::new).unwrap_or(Seq::ZERO)
+}
+
+/// A place as the database takes it.
+fn from_seq(seq: Seq) -> i64 {
+    i64::try_from(seq.get()).unwrap_or(i64::MAX)
+}
+
+struct Folder {
+    db: Connection,
+    log: Arc<dyn Log>,
+    told: watch::Sender<Seq>,
+    metrics: Arc<Metrics>,
+}
+
+impl Folder {
+    fn run(mut self, mut tail: watch::Receiver<Seq>, mut stopped: oneshot::Receiver<()>) {
+        yield_to_others();
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async move {
+            loop {
+                tail.mark_unchanged();
+                let (began, before) = (Instant::now(), *tail.borrow());
+                match self.step().await {
+                    Ok(true) if stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) => {
+                        if busy(before, *tail.borrow()) {
+                            tokio::time::sleep((8 * began.elapsed()).min(PAUSE)).await;
+                        }
+                        continue;
+                    }
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "the views could not be folded");
+                        tokio::select! {
+                            // Both are cancel-safe.
+                            () = tokio::time::sleep(PAUSE) => continue,
+                            _ = &mut stopped => return,
+                        }
+                    }
+                }
+                tokio::select! {
+                    // Both are cancel-safe.
+                    changed = tail.changed() => if changed.is_err() { return },
+                    _ = &mut stopped => return,
+                }
+                // Lets events gather, so that a trickle is not a transaction each.
+                tokio::time::sleep(Duration::from_millis(15)).await;
+            }
+        });
+    }
+
+    /// Folds the next page. Whether there may be more.
+    async fn step(&mut self) -> Result<bool, StoreError> {
+        let from = *self.told.borrow();
+        let page = self
+            .log
+            .read(&Selector::all(), from, STEP)
+            .await
+            .map_err(|turnwire_log::ReadError::Store(e)| e)?;
+        if page.cursor <= from {
+            self.metrics.views_lag.set(0);
+            return Ok(false);
+        }
+        let fold = |db: &mut Connection| -> rusqlite::Result<()> {
+            let tx = db.transaction()?;
+            for event in page.events() {
+                match event {
+                    Ok(event) => VIEWS.iter().try_for_each(|view| (view.fold)(&tx, &event))?,
+                    Err(error) => tracing::error!(%error, "an event cannot be folded"),
+                }
+            }
+            tx.execute("UPDATE state SET reached = ?1", params![from_seq(page.cursor)])?;
+            tx.commit()
+        };
+        fold(&mut self.db).map_err(|source| error("fold the views", source))?;
+        let head = self.log.bounds().await.map_or(page.cursor, |bounds| bounds.head);
+        self.metrics
+            .views_lag
+            .set(i64::try_from(head.get().saturating_sub(page.cursor.get())).unwrap_or(i64::MAX));
+        self.metrics.head.set(from_seq(head));
+        self.told.send_replace(page.cursor);
+        Ok(true)
+    }
+}

@@ -1,0 +1,19 @@
+//! The server as its clients meet it: over real connections, byte for byte.
+
+#![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
+
+mod bodies;
+mod cursors;
+mod endings;
+mod framing;
+mod history;
+mod opening;
+mod publish;
+mod refusals;
+mod replay;
+mod search;
+mod sse;
+mod store;
+mod surface;
+mod visibility;
+mod world;

@@ -1,0 +1,117 @@
+// Requests to the server, and its errors of one shape. The sign-in is a cookie that no script can read.
+
+/** A request that was not done: what the server said, or that it could not be reached. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0 when there was no answer
+   * @param {Wire.ErrorInside} inside
+   * @param {number} [retryAfter] milliseconds to wait, where the server said so
+   */
+  constructor(status, inside, retryAfter) {
+    super(inside.message);
+    this.status = status;
+    this.code = inside.code;
+    this.retry = inside.retry;
+    this.details = inside.details;
+    this.retryAfter = retryAfter;
+  }
+
+  get signedOut() {
+    return this.status === 401;
+  }
+}
+
+/** @param {unknown} body @returns {body is { error: Wire.ErrorInside }} */
+function isErrorReply(body) {
+  const inside = /** @type {any} */ (body)?.error;
+  return typeof inside?.code === 'string' && typeof inside?.message === 'string';
+}
+
+/** What a response that is not a success says. @param {Response} response @returns {Promise<ApiError>} */
+export async function errorOf(response) {
+  const seconds = Number(response.headers.get('retry-after'));
+  const retryAfter = seconds > 0 ? seconds * 1000 : undefined;
+  const body = await response.json().catch(() => null);
+  if (isErrorReply(body)) return new ApiError(response.status, body.error, retryAfter);
+  const retry = response.status >= 500 || response.status === 429;
+  const message = `the server answered ${response.status} without saying why`;
+  return new ApiError(response.status, { code: 'unknown', message, retry, details: {} }, retryAfter);
+}
+
+/** @param {unknown} cause */
+export function unreachable(cause) {
+  const message = 'the server cannot be reached';
+  const error = new ApiError(0, { code: 'unreachable', message, retry: true, details: {} });
+  error.cause = cause;
+  return error;
+}
+
+/** How long one request may take. Long enough for a page of history over a bad link. */
+const TIMEOUT_MS = 30_000;
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>}
+ */
+async function request(path, init = {}) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+  let response;
+  try {
+    response = await fetch(path, { cache: 'no-store', credentials: 'same-origin', ...init, signal });
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause;
+    throw unreachable(cause);
+  }
+  if (!response.ok) throw await errorOf(response);
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause;
+    throw unreachable(cause);
+  }
+}
+
+/**
+ * A path with its query; what is undefined is left out.
+ * @param {string} path
+ * @param {Record<string, string | number | boolean | undefined>} [query]
+ */
+export function url(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  const text = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** @param {unknown} body @returns {RequestInit} */
+const post = (body) => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
+
+/** @param {AbortSignal} [signal] @returns {Promise<Wire.Me>} */
+export const me = (signal) => request('/api/me', { signal });
+
+/** Turns a pairing code into this browser's sign-in; the server names it by what the browser says of itself. @param {string} code */
+export const pair = (code) => request('/api/pair', post({ code }));
+
+export const signOut = () => request('/api/sign-out', { method: 'POST' });
+
+/** @param {{ limit?: number, before?: string | number }} query @param {AbortSignal} [signal] @returns {Promise<Wire.SessionPage>} */
+export const sessions = (query, signal) => request(url('/api/sessions', query), { signal });
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Wire.Session>} */
+export const session = (id, signal) => request(sessionPath(id), { signal });
+
+/** @param {string} id */
+export const sessionPath = (id) => `/api/sessions/${encodeURIComponent(id)}`;
+
+/**
+ * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string }} query
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Wire.HistoryPage>}
+ */
+export const history = (query, signal) => request(url('/api/events/history', query), { signal });

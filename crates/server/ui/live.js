@@ -1,0 +1,377 @@
+// What the views show: a snapshot from the server, and a subscription from the snapshot's place on.
+//
+// Both are resumed, retried and started again here, so that a view just draws. Each page keeps one stream open at a time: browsers
+// allow six connections to one HTTP/1.1 server over all tabs.
+
+import { batch, computed, signal } from '@preact/signals-core';
+import * as api from './api.js';
+import { ApiError } from './api.js';
+import { Timeline } from './store.js';
+import { sleep, Subscription } from './stream.js';
+import { isWorking, Summary } from './summary.js';
+
+/** @typedef {import('./stream.js').Status} Status */
+/** @typedef {import('@preact/signals-core').Signal<Status>} StatusSignal */
+
+/** Sessions asked for at once. */
+const SESSIONS_PAGE = 100;
+/** Sessions kept: the oldest quiet ones go first. */
+const SESSIONS_MAX = 2000;
+/** Events asked for at once. */
+const PAGE = 200;
+/** Deltas asked for on opening a session: at 20 a second, what a message of half a minute has. */
+const OPEN_DELTAS = 600;
+/** Rows kept in the page. */
+export const ROWS_MAX = 2000;
+/** Rows left after a cut: a cut costs a full fold, so it is not made for each row. */
+const ROWS_CUT = 1500;
+/** Above every place: the end of the log. */
+const END = Number.MAX_SAFE_INTEGER;
+/** A hidden page lets its connection go after this long, for the other tabs; it resumes when it is looked at. */
+const HIDDEN_MS = 60_000;
+
+/** A snapshot followed by a stream; the parts that both lists share. */
+class Live {
+  /** @type {StatusSignal} */ status = signal(/** @type {Status} */ ({ kind: 'connecting' }));
+  /** Why there is nothing to show. @type {import('@preact/signals-core').Signal<ApiError | null>} */ failure = signal(null);
+  ready = signal(false);
+  /** @type {Subscription | null} */ #stream = null;
+  #unwatch = () => {};
+  #closed = new AbortController();
+  #retry = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #hiding;
+
+  /** @protected */
+  get signal() {
+    return this.#closed.signal;
+  }
+
+  /** @protected @returns {Promise<Omit<import('./stream.js').Options, 'onReset'>>} */
+  load() {
+    throw new Error('each live view loads its own snapshot');
+  }
+
+  open() {
+    document.addEventListener('visibilitychange', this.#onVisibility);
+    addEventListener('online', this.#onOnline);
+    this.restart();
+  }
+
+  close() {
+    this.#closed.abort();
+    this.#stream?.stop();
+    this.#unwatch();
+    clearTimeout(this.#hiding);
+    document.removeEventListener('visibilitychange', this.#onVisibility);
+    removeEventListener('online', this.#onOnline);
+  }
+
+  /** Reads the snapshot, trying again as long as that may help, then follows. @protected */
+  async restart() {
+    this.#stream?.stop();
+    for (let attempt = 0; !this.signal.aborted; attempt += 1) {
+      try {
+        const options = await this.load();
+        if (this.signal.aborted) return;
+        batch(() => {
+          this.failure.value = null;
+          this.ready.value = true;
+        });
+        return this.follow(options);
+      } catch (error) {
+        if (this.signal.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        if (!error.retry) return this.#give(error);
+        const wait = Math.max(error.retryAfter ?? 0, Math.min(1000 * 2 ** attempt, 15_000) * (0.5 + 0.5 * Math.random()));
+        this.status.value = { kind: 'reconnecting', at: Date.now() + wait, why: error.message };
+        this.#retry = new AbortController();
+        await sleep(wait, AbortSignal.any([this.signal, this.#retry.signal]));
+      }
+    }
+  }
+
+  /** @param {ApiError} error */
+  #give(error) {
+    batch(() => {
+      this.failure.value = error;
+      this.status.value = { kind: error.signedOut ? 'signed out' : 'failed', why: error.message };
+    });
+  }
+
+  /** Follows from a place, instead of the stream before. @protected @param {Omit<import('./stream.js').Options, 'onReset'>} options */
+  follow(options) {
+    this.#stream?.stop();
+    this.#unwatch();
+    const stream = (this.#stream = new Subscription({ ...options, onReset: () => this.restart() }));
+    this.#unwatch = stream.status.subscribe((status) => (this.status.value = status));
+    stream.start();
+  }
+
+  /** Tries again now, where it waits. */
+  now() {
+    this.#retry.abort();
+    this.#stream?.start();
+  }
+
+  #onOnline = () => this.now();
+
+  #onVisibility = () => {
+    clearTimeout(this.#hiding);
+    if (document.hidden) this.#hiding = setTimeout(() => this.#stream?.pause(), HIDDEN_MS);
+    else this.now();
+  };
+}
+
+/** The list of sessions. */
+export class LiveSessions extends Live {
+  /** @type {Map<string, Summary>} */ #all = new Map();
+  /** Counts changes of which sessions there are, or of their order. */ #changed = signal(0);
+  /** Where the server's list goes on, if it does. @type {import('@preact/signals-core').Signal<string | number | null>} */ more = signal(null);
+  loadingMore = signal(false);
+
+  /** Those at work, the newest begun first: an order that does not change with every event. */
+  working = computed(() => this.#sorted(true, (s) => s.started));
+  /** The others, the last active first. */
+  quiet = computed(() => this.#sorted(false, (s) => s.last_activity));
+
+  /** @param {boolean} working @param {(session: Wire.Session) => string} by */
+  #sorted(working, by) {
+    this.#changed.value;
+    const chosen = [...this.#all.values()].filter((summary) => isWorking(summary.session.peek().state) === working);
+    /** @param {Summary} summary */
+    const key = (summary) => by(summary.session.peek());
+    return chosen.sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : a.id < b.id ? -1 : 1));
+  }
+
+  /** @override @protected */
+  async load() {
+    const page = await api.sessions({ limit: SESSIONS_PAGE }, this.signal);
+    this.#all.clear();
+    this.#take(page);
+    const query = { deltas: false };
+    return { path: '/api/events', query, after: page.head, onEvents: this.#onEvents, onGap: () => void this.restart() };
+  }
+
+  /** @param {Wire.SessionPage} page */
+  #take(page) {
+    for (const session of page.sessions) if (!this.#all.has(session.id)) this.#all.set(session.id, new Summary(session));
+    this.more.value = page.next ?? null;
+    this.#changed.value += 1;
+  }
+
+  /** Older sessions. */
+  async loadMore() {
+    const before = this.more.value;
+    if (before === null || this.loadingMore.value) return;
+    this.loadingMore.value = true;
+    try {
+      this.#take(await api.sessions({ limit: SESSIONS_PAGE, before }, this.signal));
+    } catch (error) {
+      if (!(error instanceof ApiError) && !this.signal.aborted) throw error;
+    } finally {
+      this.loadingMore.value = false;
+    }
+  }
+
+  /** @param {Wire.Event[]} events */
+  #onEvents = (events) =>
+    batch(() => {
+      for (const event of events) this.#apply(event);
+      if (this.#all.size > SESSIONS_MAX) this.#trim();
+    });
+
+  /** @param {Wire.Event} event */
+  #apply(event) {
+    const id = event.session_id;
+    if (!id) return;
+    if (event.type === 'history_trimmed' && event.data?.what === 'session') {
+      this.#all.delete(id);
+      this.#changed.value += 1;
+      return;
+    }
+    let summary = this.#all.get(id);
+    const before = summary?.session.peek();
+    if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));
+    summary.apply(event);
+    const state = summary.session.peek().state;
+    // Among the working ones the order is by start, which does not change.
+    if (!before || isWorking(before.state) !== isWorking(state) || !isWorking(state)) this.#changed.value += 1;
+  }
+
+  #trim() {
+    for (const summary of this.quiet.value.slice(SESSIONS_MAX / 2)) this.#all.delete(summary.id);
+    this.more.value ??= this.quiet.value.at(-1)?.session.peek().last_seq ?? null;
+    this.#changed.value += 1;
+  }
+}
+
+/** One session, opened at its end. */
+export class LiveSession extends Live {
+  timeline = new Timeline();
+  /** @type {import('@preact/signals-core').Signal<Summary | null>} */ summary = signal(null);
+  /** Whether there are events before the window. */ older = signal(false);
+  /** Whether there are events between the window and the stream. */ detached = signal(false);
+  loading = signal(/** @type {'' | 'older' | 'newer' | 'end'} */ (''));
+  /** Whether the reader is at the end; the view says. */ following = true;
+  /** Events that came since the reader left the end. */ unseen = signal(0);
+  #epoch = '';
+  /** Where the server's search for older events goes on. */ #before = END;
+
+  /** @param {string} id */
+  constructor(id) {
+    super();
+    this.id = id;
+  }
+
+  /** @override @protected */
+  async load() {
+    const [session, page] = await Promise.all([this.#session(), this.#page({ before: END })]);
+    const last = page.events.at(-1)?.seq;
+    if (!session && !last) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
+    const deltas = last ? await this.#openDeltas(page.events[0].seq, last) : [];
+    const summary = session ? new Summary(session) : Summary.from(this.id, page.events[0]);
+    batch(() => {
+      this.timeline.clear();
+      this.timeline.add([...page.events, ...deltas].sort((a, b) => a.seq - b.seq));
+      for (const event of page.events) summary.apply(event);
+      this.summary.value = summary;
+      this.#wentBack(page);
+      this.detached.value = false;
+      this.unseen.value = 0;
+    });
+    this.#epoch = page.epoch;
+    return this.#from(last ?? 0);
+  }
+
+  /** What the server says of it; nothing for one that is so new that its list does not have it yet. */
+  async #session() {
+    try {
+      return await api.session(this.id, this.signal);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Deltas of messages that were still open at `last`. Later ones come with the stream: were they taken here, a whole event between
+   * them that is not in the page would be passed over as a repeat. Those of messages that are whole are dropped by the fold.
+   * @param {number} first
+   * @param {number} last
+   */
+  async #openDeltas(first, last) {
+    const type = 'text_delta,reasoning_delta,tool_progress';
+    const page = await api.history({ session_id: this.id, type, before: last, limit: OPEN_DELTAS }, this.signal);
+    return page.events.filter((event) => event.seq > first && event.seq < last);
+  }
+
+  /** @param {{ before?: number, after?: number }} place */
+  async #page(place) {
+    const page = await api.history({ session_id: this.id, limit: PAGE, deltas: false, ...place }, this.signal);
+    page.events.sort((a, b) => a.seq - b.seq);
+    return page;
+  }
+
+  /** @param {number} after */
+  #from(after) {
+    const path = `${api.sessionPath(this.id)}/events`;
+    return { path, after, epoch: this.#epoch, onEvents: this.#onEvents, onGap: this.#onGap };
+  }
+
+  /** @param {Wire.Event[]} events */
+  #onEvents = (events) =>
+    batch(() => {
+      for (const event of events) this.summary.value?.apply(event);
+      const rows = this.timeline.items.length;
+      if (!this.detached.value) this.timeline.add(events);
+      if (!this.following) this.unseen.value += this.detached.value ? 0 : this.timeline.items.length - rows;
+      this.#bound();
+    });
+
+  /** Keeps the page's size bounded: at the end the oldest go, and away from it the newest. */
+  #bound() {
+    if (this.timeline.items.length <= ROWS_MAX) return;
+    if (this.following) {
+      this.#keepNewest();
+    } else if (this.timeline.items.length > ROWS_MAX + ROWS_CUT) {
+      this.timeline.keepOldest(ROWS_MAX);
+      this.detached.value = true;
+    }
+  }
+
+  /** @param {import('./stream.js').Gap} gap */
+  #onGap = (gap) => {
+    if (gap.reason !== 'deltas_trimmed' && !this.detached.value) this.timeline.addGap(gap);
+  };
+
+  /** @param {Wire.HistoryPage} page */
+  #wentBack(page) {
+    this.older.value = typeof page.prev === 'number';
+    this.#before = page.prev ?? 0;
+  }
+
+  /** The events before the window. */
+  loadOlder() {
+    return this.#loading('older', async () => {
+      // A page may be empty where the server looked far for nothing: it says where to go on.
+      for (let found = 0; found === 0 && this.older.value && !this.signal.aborted; ) {
+        const page = await this.#page({ before: this.#before });
+        found = page.events.length;
+        batch(() => {
+          this.#wentBack(page);
+          this.timeline.prepend(page.events);
+          if (this.timeline.items.length > ROWS_MAX) {
+            this.timeline.keepOldest(ROWS_CUT);
+            this.detached.value = true;
+          }
+        });
+      }
+    });
+  }
+
+  /** The events after a window that does not reach the end; joins the stream when it does. */
+  loadNewer() {
+    return this.#loading('newer', async () => {
+      let [after, found] = [this.timeline.last, 0];
+      while (found === 0 && this.detached.value && !this.signal.aborted) {
+        const page = await this.#page({ after });
+        found = page.events.length;
+        after = page.next ?? page.head;
+        batch(() => {
+          this.timeline.add(page.events);
+          if (this.timeline.items.length > ROWS_MAX) this.#keepNewest();
+          if (after < page.head) return;
+          this.detached.value = false;
+          this.follow(this.#from(this.timeline.last));
+        });
+      }
+    });
+  }
+
+  #keepNewest() {
+    this.timeline.keepNewest(ROWS_CUT);
+    this.older.value = true;
+    this.#before = this.timeline.first;
+  }
+
+  /** Back to the end. */
+  async toEnd() {
+    this.unseen.value = 0;
+    this.following = true;
+    if (this.detached.value) await this.#loading('end', () => this.restart());
+  }
+
+  /** One such request at a time. @param {'older' | 'newer' | 'end'} what @param {() => Promise<void>} task */
+  async #loading(what, task) {
+    if (this.loading.value) return;
+    this.loading.value = what;
+    try {
+      await task();
+    } catch (error) {
+      // The connection's state is told by the stream; what was asked for is asked for again by the next scroll.
+      if (!(error instanceof ApiError) && !this.signal.aborted) throw error;
+    } finally {
+      this.loading.value = '';
+    }
+  }
+}

@@ -1,0 +1,524 @@
+// Events folded into what a person reads: turns, messages, reasoning, tool calls. Pure: no requests, no DOM.
+//
+// Every event of a session is kept by exactly one item, so that nothing is hidden: one without a row of its own (usage, a state
+// change) stays with the item before it. Deltas are kept until the event that supersedes them.
+
+import { batch, signal } from '@preact/signals-core';
+
+/** @typedef {import('@preact/signals-core').Signal<number>} Counter */
+
+/**
+ * What all items have. `rev` counts changes: a view that has read it is drawn again.
+ * @typedef {object} Base
+ * @property {string} key
+ * @property {string} at when it began
+ * @property {Wire.Event[]} events
+ * @property {Wire.Event[]} deltas those that are not superseded yet
+ * @property {boolean} nested whether a subagent did it
+ * @property {Counter} rev
+ */
+/** @typedef {Base & { kind: 'turn', from: string, text: string }} TurnItem */
+/** @typedef {Base & { kind: 'message', role: string, text: string, open: boolean, id: string, parent: string }} MessageItem */
+/** @typedef {Base & { kind: 'reasoning', text: string, open: boolean, id: string, parent: string }} ReasoningItem */
+/**
+ * @typedef {'running' | 'done' | 'failed' | 'unfinished'} ToolState
+ * @typedef {Base & { kind: 'tool', tool: string, id: string, args: unknown, draft: string, state: ToolState, started: boolean, progress: string,
+ *   output: unknown, error: string, duration: number | null }} ToolItem
+ */
+/** @typedef {Base & { kind: 'end', ok: boolean, note: string, duration: number | null, usage: Usage | null, cost: number | null }} EndItem */
+/** @typedef {Base & { kind: 'text', text: string }} TextItem */
+/** @typedef {Base & { kind: 'error', component: string, text: string }} ErrorItem */
+/** @typedef {Base & { kind: 'approval', id: string, tool: string, title: string, args: unknown, decision: string, by: string }} ApprovalItem */
+/** @typedef {Base & { kind: 'mark', title: string, detail: string, tone: '' | 'good' | 'bad' | 'wait' }} MarkItem */
+/** @typedef {Base & { kind: 'gap', gap: import('./stream.js').Gap }} GapItem */
+/** @typedef {Base & { kind: 'other', title: string }} OtherItem */
+/**
+ * @typedef {TurnItem | MessageItem | ReasoningItem | ToolItem | EndItem | TextItem | ErrorItem | ApprovalItem | MarkItem | GapItem
+ *   | OtherItem} Item
+ */
+
+/** Tokens, as numbers whatever came. @typedef {{ input: number, output: number, read: number, written: number }} Usage */
+
+/** Characters of a tool's running output that are kept: the newest. The whole comes with the call's end. */
+const PROGRESS = 64 * 1024;
+/** Running output's events that are kept for the raw view. */
+const PROGRESS_EVENTS = 200;
+
+const DELTAS = new Set(['text_delta', 'reasoning_delta', 'tool_progress']);
+
+/** @param {Wire.Event} event */
+export const isDelta = (event) => DELTAS.has(event.type);
+
+/** Text, whatever came: a body's fields are what a producer wrote. @param {unknown} value @returns {string} */
+export function str(value) {
+  if (typeof value === 'string') return value;
+  if (value === undefined || value === null) return '';
+  return JSON.stringify(value) ?? '';
+}
+
+/** A number, or null. @param {unknown} value @returns {number | null} */
+export const num = (value) => (typeof value === 'number' && Number.isFinite(value) ? value : null);
+
+/** @param {unknown} value @returns {value is Record<string, unknown>} */
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** @param {unknown} value @returns {Usage | null} */
+export function usageOf(value) {
+  if (!isObject(value)) return null;
+  const usage = /** @type {Wire.Loose<Wire.Usage>} */ (value);
+  return {
+    input: num(usage.input_tokens) ?? 0,
+    output: num(usage.output_tokens) ?? 0,
+    read: num(usage.cache_read_input_tokens) ?? 0,
+    written: num(usage.cache_creation_input_tokens) ?? 0,
+  };
+}
+
+/** @param {Usage} a @param {Usage} b @returns {Usage} */
+const sum = (a, b) => ({
+  input: a.input + b.input,
+  output: a.output + b.output,
+  read: a.read + b.read,
+  written: a.written + b.written,
+});
+
+/** States worth a row of their own; the others are told by the events around them. @type {Record<string, string>} */
+const TOLD_STATES = {
+  compacting: 'Compacting the context',
+  needs_approval: 'Waits for an approval',
+  needs_answer: 'Waits for an answer',
+  rate_limited: 'Rate limited',
+};
+
+/**
+ * A window of one session's events, in order, without holes but the gaps that it shows.
+ *
+ * Invariant: `items` depends on nothing but the events and gaps of the window, so it may be folded again at any time.
+ */
+export class Timeline {
+  /** @type {Item[]} */ items = [];
+  /** Counts changes of `items` itself. @type {Counter} */ changed = signal(0);
+  /** Place of the newest event folded; older ones are repeats. */ last = 0;
+  /** @type {{ seq: number, gap: import('./stream.js').Gap }[]} */ #gaps = [];
+  /**
+   * Keys of messages that began with a delta, by the event that superseded it: a row stays itself when all is folded again.
+   * @type {Map<number, string>}
+   */
+  #keys = new Map();
+  /** Messages and reasoning that still come. @type {(MessageItem | ReasoningItem)[]} */ #open = [];
+  /** Calls that have not ended. @type {Map<string, ToolItem>} */ #running = new Map();
+  /** @type {Map<string, ApprovalItem>} */ #asked = new Map();
+  /** @type {{ item: TurnItem | null, usage: Usage | null, cost: number | null }} */ #turn = { item: null, usage: null, cost: null };
+
+  /** Place of the oldest event. */
+  get first() {
+    for (const item of this.items) if (item.events[0] || item.deltas[0]) return (item.events[0] ?? item.deltas[0]).seq;
+    return 0;
+  }
+
+  /** Takes events that come after all that is here. Repeats are passed over. @param {Wire.Event[]} events */
+  add(events) {
+    batch(() => {
+      for (const event of events) this.#fold(event);
+    });
+  }
+
+  /** Takes what was told instead of events, at its place. @param {import('./stream.js').Gap} gap */
+  addGap(gap) {
+    this.#gaps.push({ seq: gap.next - 0.5, gap });
+    batch(() => this.#gap(gap));
+  }
+
+  /** Takes events that come before all that is here. @param {Wire.Event[]} events */
+  prepend(events) {
+    const first = this.first;
+    this.#refold([...events.filter((event) => !first || event.seq < first), ...this.#events()]);
+  }
+
+  /** Keeps the newest `count` items. @param {number} count */
+  keepNewest(count) {
+    const kept = this.items.slice(-count);
+    const from = (kept[0]?.events[0] ?? kept[0]?.deltas[0])?.seq ?? 0;
+    this.#gaps = this.#gaps.filter(({ seq }) => seq > from);
+    this.#refold(this.#events().filter((event) => event.seq >= from));
+  }
+
+  /** Keeps the oldest `count` items: the window no longer reaches the end. @param {number} count */
+  keepOldest(count) {
+    const next = this.items[count];
+    const to = (next?.events[0] ?? next?.deltas[0])?.seq ?? Infinity;
+    this.#gaps = this.#gaps.filter(({ seq }) => seq < to);
+    this.#refold(this.#events().filter((event) => event.seq < to && !isDelta(event)));
+  }
+
+  /** Forgets all. */
+  clear() {
+    this.#gaps = [];
+    this.#refold([]);
+  }
+
+  /** @returns {Wire.Event[]} */
+  #events() {
+    return this.items.flatMap((item) => [...item.events, ...item.deltas]);
+  }
+
+  /** @param {Wire.Event[]} events */
+  #refold(events) {
+    /** @type {{ seq: number, event?: Wire.Event, gap?: import('./stream.js').Gap }[]} */
+    const entries = [...events.map((event) => ({ seq: event.seq, event })), ...this.#gaps];
+    entries.sort((a, b) => a.seq - b.seq);
+    const kept = new Set(entries.map(({ seq }) => seq));
+    for (const seq of this.#keys.keys()) if (!kept.has(seq)) this.#keys.delete(seq);
+    this.items = [];
+    this.last = 0;
+    this.#open = [];
+    this.#running.clear();
+    this.#asked.clear();
+    this.#turn = { item: null, usage: null, cost: null };
+    batch(() => {
+      this.changed.value += 1;
+      for (const { event, gap } of entries) {
+        if (event) this.#fold(event);
+        else if (gap) this.#gap(gap);
+      }
+    });
+  }
+
+  /** @param {Wire.Event} event */
+  #fold(event) {
+    if (event.seq <= this.last) return;
+    this.last = event.seq;
+    const data = isObject(event.data) ? event.data : {};
+    const known = Object.hasOwn(FOLDS, event.type) ? FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)] : undefined;
+    if (known) known.call(this, event, /** @type {any} */ (data));
+    else this.push(event, { kind: 'other', title: event.type });
+  }
+
+  /** @param {import('./stream.js').Gap} gap */
+  #gap(gap) {
+    this.#put({ key: `gap-${gap.after}-${gap.next}`, at: '', events: [], kind: 'gap', gap });
+  }
+
+  /**
+   * A new item that this event begins.
+   * @template {Partial<Item> & { kind: Item['kind'] }} T
+   * @param {Wire.Event} event
+   * @param {T} parts
+   * @returns {Extract<Item, { kind: T['kind'] }>}
+   */
+  push(event, parts) {
+    const own = isDelta(event) ? { events: [], deltas: [event] } : { events: [event] };
+    const key = this.#keys.get(event.seq) ?? String(event.seq);
+    const parent = /** @type {Wire.Loose<Wire.Message>} */ (event.data)?.parent_tool_call_id;
+    return /** @type {any} */ (
+      this.#put({ key, at: event.timestamp, nested: typeof parent === 'string' && parent !== '', ...own, ...parts })
+    );
+  }
+
+  /** @param {Partial<Item>} parts */
+  #put(parts) {
+    const item = /** @type {Item} */ ({ deltas: [], nested: false, rev: signal(0), ...parts });
+    this.items.push(item);
+    this.changed.value += 1;
+    return item;
+  }
+
+  /** Gives an event without a row of its own to the item before it. @param {Wire.Event} event */
+  attach(event) {
+    const item = this.items.at(-1);
+    if (!item || item.kind === 'gap') return void this.push(event, { kind: 'other', title: event.type });
+    if (isDelta(event)) this.#keepDelta(item, event);
+    else item.events.push(event);
+    touch(item);
+  }
+
+  /** @param {Item} item @param {Wire.Event} event */
+  #keepDelta(item, event) {
+    item.deltas.push(event);
+    if (item.kind === 'tool' && item.deltas.length > PROGRESS_EVENTS) item.deltas.shift();
+  }
+
+  /**
+   * The open message or reasoning that a delta or a whole belongs to.
+   * @param {'message' | 'reasoning'} kind
+   * @param {string} id
+   * @param {string} parent
+   */
+  #opened(kind, id, parent) {
+    return this.#open.find((item) => item.kind === kind && item.parent === parent && (!id || !item.id || item.id === id));
+  }
+
+  /** @param {'message' | 'reasoning'} kind @param {Wire.Event} event @param {Wire.Loose<Wire.TextDelta>} data */
+  piece(kind, event, data) {
+    const [id, parent] = [str(data.message_id), str(data.parent_tool_call_id)];
+    const item = this.#opened(kind, id, parent);
+    if (item) {
+      item.text += str(data.content);
+      this.#keepDelta(item, event);
+      return touch(item);
+    }
+    const parts = { text: str(data.content), open: true, id, parent };
+    this.#open.push(kind === 'message' ? this.push(event, { kind, role: 'assistant', ...parts }) : this.push(event, { kind, ...parts }));
+  }
+
+  /** @param {'message' | 'reasoning'} kind @param {Wire.Event} event @param {Wire.Loose<Wire.Message>} data */
+  whole(kind, event, data) {
+    const [id, parent, text] = [str(data.message_id), str(data.parent_tool_call_id), str(data.content)];
+    const role = str(data.role) || 'assistant';
+    const item = role === 'assistant' ? this.#opened(kind, id, parent) : undefined;
+    if (item) {
+      this.#open = this.#open.filter((other) => other !== item);
+      item.deltas = [];
+      this.#keys.set(event.seq, item.key);
+      item.text = text;
+      item.open = false;
+      item.events.push(event);
+      return touch(item);
+    }
+    const turn = this.#turn.item;
+    // Many agents say the prompt twice: as the turn's start and as the user's message.
+    if (role === 'user' && turn && turn.text.trim() === text.trim()) {
+      turn.events.push(event);
+      return touch(turn);
+    }
+    const parts = { text, open: false, id, parent };
+    if (kind === 'message') this.push(event, { kind, role, ...parts });
+    else this.push(event, { kind, ...parts });
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data */
+  toolStart(event, data) {
+    const id = str(data.tool_call_id);
+    const parts = { tool: str(data.tool), args: data.arguments, started: true };
+    const item = this.#running.get(id);
+    // A call whose arguments were seen being written is there already.
+    if (!item || item.started) return void this.#running.set(id, this.#tool(event, { id, ...parts }));
+    Object.assign(item, parts, { draft: '', deltas: [] });
+    this.#keys.set(event.seq, item.key);
+    item.events.push(event);
+    touch(item);
+  }
+
+  /** @param {Wire.Event} event @param {Partial<ToolItem>} parts */
+  #tool(event, parts) {
+    const blank = { tool: '', args: undefined, draft: '', started: false, progress: '', output: undefined, error: '', duration: null };
+    return this.push(event, { kind: 'tool', state: /** @type {ToolState} */ ('running'), ...blank, ...parts });
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolProgress>} data */
+  toolProgress(event, data) {
+    const id = str(data.tool_call_id);
+    let item = this.#running.get(id);
+    if (item) this.#keepDelta(item, event);
+    else this.#running.set(id, (item = this.#tool(event, { tool: str(data.tool), id })));
+    item.draft = (item.draft + str(data.arguments_delta)).slice(-PROGRESS);
+    item.progress = (item.progress + str(data.content)).slice(-PROGRESS);
+    touch(item);
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCall>} data */
+  toolEnd(event, data) {
+    const id = str(data.tool_call_id);
+    let item = this.#running.get(id);
+    this.#running.delete(id);
+    if (item) {
+      item.events.push(event);
+      item.deltas = [];
+    } else item = this.#tool(event, { id });
+    item.tool = str(data.tool) || item.tool;
+    item.state = data.success === false ? 'failed' : 'done';
+    item.output = data.output;
+    item.error = str(data.error);
+    item.duration = num(data.duration_ms);
+    touch(item);
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data */
+  turnStart(event, data) {
+    const item = this.push(event, { kind: 'turn', from: str(data.from), text: str(data.body) });
+    this.#turn = { item, usage: null, cost: null };
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.Usage>} data */
+  usage(event, data) {
+    const usage = usageOf(data);
+    if (usage) this.#turn.usage = this.#turn.usage ? sum(this.#turn.usage, usage) : usage;
+    const cost = num(data.cost_usd);
+    if (cost !== null) this.#turn.cost = (this.#turn.cost ?? 0) + cost;
+    this.attach(event);
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnEnd>} data */
+  turnEnd(event, data) {
+    this.#close();
+    const usage = usageOf(data.usage) ?? this.#turn.usage;
+    const cost = num(data.cost_usd) ?? this.#turn.cost;
+    this.push(event, { kind: 'end', ok: data.ok !== false, note: str(data.note), duration: num(data.duration_ms), usage, cost });
+    this.#turn = { item: null, usage: null, cost: null };
+  }
+
+  /** @param {Wire.Event} event @param {MarkItem['title']} title @param {string} [detail] @param {MarkItem['tone']} [tone] */
+  mark(event, title, detail = '', tone = '') {
+    this.push(event, { kind: 'mark', title, detail, tone });
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.SessionEnd>} data */
+  sessionEnd(event, data) {
+    this.#close();
+    const reason = str(data.reason);
+    this.mark(event, 'Session ended', dotted(reason === 'exit' ? '' : reason, exit(data)), num(data.exit_code) ? 'bad' : '');
+  }
+
+  /** What is still open when a turn or session ends will not be closed by anything else. */
+  #close() {
+    for (const item of this.#open) {
+      item.open = false;
+      touch(item);
+    }
+    this.#open = [];
+    for (const item of this.#running.values()) {
+      item.state = 'unfinished';
+      touch(item);
+    }
+    this.#running.clear();
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ApprovalRequest>} data */
+  ask(event, data) {
+    const id = str(data.approval_id);
+    const parts = { id, tool: str(data.tool), title: str(data.title), args: data.arguments, decision: '', by: '' };
+    this.#asked.set(id, this.push(event, { kind: 'approval', ...parts }));
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ApprovalDecision>} data */
+  decided(event, data) {
+    const item = this.#asked.get(str(data.approval_id));
+    if (!item) return this.mark(event, `Approval ${str(data.decision)}`, str(data.by));
+    this.#asked.delete(item.id);
+    item.decision = str(data.decision);
+    item.by = str(data.by);
+    item.events.push(event);
+    touch(item);
+  }
+}
+
+/** @param {Item} item */
+function touch(item) {
+  item.rev.value += 1;
+}
+
+/** @param {...string} parts */
+const dotted = (...parts) => parts.filter(Boolean).join(' · ');
+
+/** @param {{ exit_code?: unknown }} data */
+function exit(data) {
+  const code = num(data.exit_code);
+  return code === null ? '' : `exit code ${code}`;
+}
+
+/** @param {boolean} passed @returns {'good' | 'bad'} */
+const tone = (passed) => (passed ? 'good' : 'bad');
+
+/**
+ * What each kind does to a timeline. A kind that is not here gets a row that shows it as it is.
+ * @type {{ [K in keyof Wire.Bodies]?: (this: Timeline, event: Wire.Event, data: Wire.Loose<Wire.Bodies[K]>) => void }}
+ */
+const FOLDS = {
+  session_start(event, data) {
+    this.mark(event, 'Session started', dotted(event.source, str(data.model), str(data.cwd)));
+  },
+  session_end(event, data) {
+    this.sessionEnd(event, data);
+  },
+  turn_start(event, data) {
+    this.turnStart(event, data);
+  },
+  turn_end(event, data) {
+    this.turnEnd(event, data);
+  },
+  turn_state_changed(event, data) {
+    const told = TOLD_STATES[str(data.state)];
+    if (told) this.mark(event, told, str(data.note), 'wait');
+    else this.attach(event);
+  },
+  message(event, data) {
+    this.whole('message', event, data);
+  },
+  text_delta(event, data) {
+    this.piece('message', event, data);
+  },
+  reasoning(event, data) {
+    this.whole('reasoning', event, data);
+  },
+  reasoning_delta(event, data) {
+    this.piece('reasoning', event, data);
+  },
+  tool_call_start(event, data) {
+    this.toolStart(event, data);
+  },
+  tool_progress(event, data) {
+    this.toolProgress(event, data);
+  },
+  tool_call(event, data) {
+    this.toolEnd(event, data);
+  },
+  usage(event, data) {
+    this.usage(event, data);
+  },
+  llm_request(event) {
+    this.attach(event);
+  },
+  memory(event, data) {
+    const count = num(data.count);
+    this.mark(event, `Memory ${str(data.action)}`, dotted(str(data.query), count === null ? '' : `${count} found`));
+  },
+  model_changed(event, data) {
+    this.mark(event, 'Model changed', str(data.model));
+  },
+  status_changed(event, data) {
+    this.mark(event, `Agent ${str(data.status).replaceAll('_', ' ')}`, str(data.note));
+  },
+  note(event, data) {
+    this.push(event, { kind: 'text', text: str(data.text) });
+  },
+  error(event, data) {
+    this.push(event, { kind: 'error', component: str(data.component), text: str(data.message) });
+  },
+  agent_start(event) {
+    this.mark(event, 'Agent started', event.agent ?? '');
+  },
+  agent_end(event, data) {
+    this.mark(event, 'Agent ended', exit(data), num(/** @type {{ exit_code?: unknown }} */ (data).exit_code) ? 'bad' : '');
+  },
+  agent_online(event) {
+    this.mark(event, 'Agent online', event.agent ?? '');
+  },
+  agent_offline(event) {
+    this.mark(event, 'Agent offline', event.agent ?? '', 'wait');
+  },
+  approval_request(event, data) {
+    this.ask(event, data);
+  },
+  approval_decision(event, data) {
+    this.decided(event, data);
+  },
+  task_start(event, data) {
+    const [number, total] = [num(data.number), num(data.total)];
+    this.mark(event, `Task ${str(data.task)}`, number && total ? `${number} of ${total}` : '');
+  },
+  task_complete(event, data) {
+    const [outcome, score] = [str(data.outcome), num(data.score)];
+    this.mark(event, `Task ${str(data.task)}: ${outcome}`, score === null ? '' : `score ${score}`, tone(outcome === 'passed'));
+  },
+  grader_result(event, data) {
+    const verdict = data.passed === true ? 'passed' : 'failed';
+    this.mark(event, `Grader ${str(data.grader)}: ${verdict}`, str(data.message), tone(data.passed === true));
+  },
+  run_complete(event, data) {
+    const [passed, total] = [num(data.passed), num(data.total)];
+    this.mark(event, 'Run complete', passed !== null && total !== null ? `${passed} of ${total} passed` : '');
+  },
+  history_trimmed(event, data) {
+    this.mark(event, 'History trimmed', dotted(str(data.what), `${num(data.count) ?? 'some'} events before ${str(data.before)}`), 'wait');
+  },
+};

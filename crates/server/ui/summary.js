@@ -1,0 +1,138 @@
+// One session in the list: what the server's snapshot says, kept current by the events after it.
+
+import { signal } from '@preact/signals-core';
+import { isDelta, num, str, usageOf } from './store.js';
+
+/** States in which an agent is at work or waits on someone: the upper part of the list. */
+const WORKING = new Set(['thinking', 'running_tool', 'compacting', 'rate_limited', 'needs_approval', 'needs_answer']);
+
+/** Characters of a title or a last text, as in the server's list. */
+const TEXT = 160;
+
+/** @param {string} state */
+export const isWorking = (state) => WORKING.has(state);
+
+/** @param {string} id @param {Wire.Event} event @returns {Wire.Session} */
+function blank(id, event) {
+  const counts = { events: 0, turns: 0, tool_calls: 0, errors: 0, first_seq: event.seq, last_seq: event.seq - 1 };
+  const times = { started: event.timestamp, last_activity: event.timestamp };
+  return { id, agent: event.agent, source: event.source, state: 'idle', usage: {}, ...times, ...counts };
+}
+
+export class Summary {
+  /** Calls under way, as far as this page saw them begin. @type {Map<string, string>} */ #running = new Map();
+
+  /** @param {Wire.Session} session */
+  constructor(session) {
+    this.id = session.id;
+    this.session = signal(session);
+    /** The tool that runs, where that is known. */
+    this.tool = signal('');
+  }
+
+  /** @param {string} id @param {Wire.Event} event */
+  static from(id, event) {
+    return new Summary(blank(id, event));
+  }
+
+  /** Takes the next event of this session; one that the snapshot has already is passed over. @param {Wire.Event} event */
+  apply(event) {
+    const before = this.session.value;
+    if (event.seq <= before.last_seq) return;
+    const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
+    if (!isDelta(event)) after.events += 1;
+    if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running);
+    this.session.value = after;
+    this.tool.value = [...this.#running.values()].at(-1) ?? '';
+  }
+}
+
+/** @param {Wire.Usage | undefined} usage @param {unknown} more @returns {Wire.Usage} */
+function added(usage, more) {
+  const [a, b] = [usageOf(usage ?? {}), usageOf(more)];
+  if (!a || !b) return usage ?? {};
+  return {
+    input_tokens: a.input + b.input,
+    output_tokens: a.output + b.output,
+    cache_read_input_tokens: a.read + b.read,
+    cache_creation_input_tokens: a.written + b.written,
+  };
+}
+
+/** @param {Wire.Session} session @param {unknown} cost */
+function addCost(session, cost) {
+  const dollars = num(cost);
+  if (dollars !== null) session.cost_usd = (session.cost_usd ?? 0) + dollars;
+}
+
+/** @param {unknown} text */
+function short(text) {
+  const words = str(text).slice(0, 10 * TEXT).trim().replace(/\s+/g, ' ');
+  return words.length > TEXT ? `${words.slice(0, TEXT)}…` : words;
+}
+
+/** @param {Wire.Session} session @param {unknown} text */
+function say(session, text) {
+  session.last_text = short(text) || session.last_text;
+}
+
+/**
+ * What each kind does to a summary. The server's fold is the truth; this one bridges from its snapshot to the next.
+ * @type {{ [K in keyof Wire.Bodies]?: (s: Wire.Session, data: Wire.Loose<Wire.Bodies[K]>, running: Map<string, string>) => void }}
+ */
+const FOLDS = {
+  session_start(s, data) {
+    if (data.model) s.model = str(data.model);
+  },
+  session_end(s, data, running) {
+    running.clear();
+    s.state = num(data.exit_code) ? 'failed' : 'done';
+  },
+  run_complete(s) {
+    s.state = 'done';
+  },
+  turn_start(s, data) {
+    s.turns += 1;
+    s.state = 'thinking';
+    say(s, data.body);
+    s.title ||= short(data.body);
+  },
+  turn_end(s, data, running) {
+    running.clear();
+    s.state = data.ok === false ? 'failed' : 'idle';
+    if (data.usage) s.usage = added(s.usage, data.usage);
+    addCost(s, data.cost_usd);
+  },
+  turn_state_changed(s, data) {
+    s.state = str(data.state) || s.state;
+  },
+  message(s, data) {
+    say(s, data.content);
+    if (data.role === 'user') s.title ||= short(data.content);
+  },
+  tool_call_start(s, data, running) {
+    running.set(str(data.tool_call_id), str(data.tool));
+    s.state = 'running_tool';
+  },
+  tool_call(s, data, running) {
+    s.tool_calls += 1;
+    running.delete(str(data.tool_call_id));
+    if (s.state === 'running_tool' && running.size === 0) s.state = 'thinking';
+  },
+  model_changed(s, data) {
+    s.model = str(data.model);
+  },
+  note(s, data) {
+    say(s, data.text);
+  },
+  error(s, data) {
+    s.errors += 1;
+    say(s, data.message);
+  },
+  approval_request(s) {
+    s.state = 'needs_approval';
+  },
+  approval_decision(s) {
+    if (s.state === 'needs_approval') s.state = 'thinking';
+  },
+};

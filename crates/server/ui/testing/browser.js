@@ -1,0 +1,53 @@
+// Chromium with an eye on its console: any error there, and any breach of the page's policy, fails the test.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const EXECUTABLE = process.env.CHROMIUM ?? CANDIDATES.find((path) => existsSync(path));
+
+// Without a network of its own: what the page asks for is all that it asks for.
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** How long a condition may take to come true. Not a measure: a machine may be busy. */
+export const PATIENCE_MS = 20_000;
+
+export function launch() {
+  if (!EXECUTABLE) throw new Error('there is no Chromium here: install it, or set CHROMIUM to its path');
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: ARGS });
+}
+
+/**
+ * A fresh browser profile with one page, and what its console complained of.
+ * @param {import('playwright-core').Browser} browser
+ * @param {import('playwright-core').BrowserContextOptions} [options]
+ */
+export async function visitor(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(`${message.text()} (${message.location().url})`);
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  /** @param {RegExp} [expected] what the browser itself logs of a request that was meant to fail */
+  const quiet = (expected) => {
+    const left = complaints.filter((text) => !expected?.test(text));
+    assert.deepEqual(left, [], 'the console has no complaint');
+  };
+  return { context, page, quiet };
+}
+
+/** What the browser says of requests to a server that is away. */
+export const AWAY = /net::ERR_|Failed to fetch/;

@@ -1,0 +1,67 @@
+// What every view has around it: the name, the state of the connection, help and sign-out.
+
+import { useEffect } from 'preact/hooks';
+import { now } from '../format.js';
+import { html } from '../html.js';
+import { help } from './help.js';
+
+/** @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void }} Session */
+/** @typedef {import('../stream.js').Status} Status */
+
+/** @param {{ live: import('../live.js').LiveSessions | import('../live.js').LiveSession, session: Session, children?: any }} props */
+export function Top({ live, session, children }) {
+  const status = live.status.value;
+  useEffect(() => {
+    if (status.kind === 'signed out') session.onSignedOut(`You are signed out: ${status.why}.`);
+  }, [status]);
+  return html`<header class="top">
+    <a class="brand" href="#/" aria-label="Turnwire: all sessions"><${Logo} /><span>turnwire</span></a>
+    <div class="crumb">${children}</div>
+    <${Connection} status=${status} onNow=${() => live.now()} />
+    <button class="quiet" title="Keys (?)" aria-label="Help" onClick=${() => (help.value = true)}>?</button>
+    <button class="quiet sign-out" onClick=${session.onSignOut}>Sign out</button>
+  </header>`;
+}
+
+export function Logo() {
+  return html`<svg class="logo" viewBox="0 0 32 20" aria-hidden="true">
+    <path d="M1 10h7l3-7 5 14 4-10 2 3h9" />
+  </svg>`;
+}
+
+/** @param {{ status: Status, onNow: () => void }} props */
+function Connection({ status, onNow }) {
+  const [tone, text] = told(status);
+  return html`<div class="connection ${tone}" data-connection=${status.kind}>
+    <i class="dot" aria-hidden="true"></i>
+    <span role="status" title=${'why' in status ? status.why : undefined}>${text}</span>
+    ${status.kind === 'reconnecting' &&
+    html`<span class="wait" aria-hidden="true">${wait(status.at)}</span><button class="link" onClick=${onNow}>Try now</button>`}
+  </div>`;
+}
+
+/** @param {Status} status @returns {[string, string]} */
+function told(status) {
+  switch (status.kind) {
+    case 'connecting':
+      return ['wait', 'Connecting'];
+    case 'catching up':
+      return ['wait', 'Catching up'];
+    case 'live':
+      return ['good', 'Live'];
+    case 'reconnecting':
+      return ['bad', 'Reconnecting'];
+    case 'paused':
+      return ['wait', 'Paused'];
+    case 'signed out':
+      return ['bad', 'Signed out'];
+    case 'failed':
+      return ['bad', `Stopped: ${status.why}`];
+  }
+}
+
+/** @param {number} at */
+function wait(at) {
+  const seconds = Math.ceil((at - now.value) / 1000);
+  return seconds > 0 ? `in ${seconds} s` : '…';
+}

@@ -1,0 +1,39 @@
+// The keys, in a dialog that `?` opens.
+
+import { useEffect, useRef } from 'preact/hooks';
+import { signal } from '@preact/signals';
+import { html } from '../html.js';
+
+/** Whether the dialog is open. */
+export const help = signal(false);
+
+/** @type {[string[], string][]} */
+const KEYS = [
+  [['j', 'k'], 'next or previous session or event'],
+  [['↓', '↑'], 'the same in the list; a session scrolls'],
+  [['Enter'], 'open the session; unfold the event'],
+  [['G', 'End'], 'newest event, and follow'],
+  [['Esc'], 'back to the list'],
+  [['?'], 'this help'],
+];
+
+export function Help() {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => {
+    if (help.value) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [help.value]);
+  return html`<dialog class="help" ref=${dialog} aria-labelledby="help-title" onClose=${() => (help.value = false)}>
+    <h2 id="help-title">Keys</h2>
+    <dl>
+      ${KEYS.map(
+        ([keys, what]) =>
+          html`<div>
+            <dt>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dt>
+            <dd>${what}</dd>
+          </div>`,
+      )}
+    </dl>
+    <form method="dialog"><button autofocus>Close</button></form>
+  </dialog>`;
+}
