@@ -51,15 +51,7 @@ impl World {
 
     /// The events that are in the spools, oldest spool first.
     pub(crate) fn spooled(&self) -> Vec<Value> {
-        let mut files = Vec::new();
-        for spool in entries(&self.data_dir().join("spool")) {
-            files.extend(
-                entries(&spool)
-                    .into_iter()
-                    .filter(|file| file.extension().is_some_and(|e| e == "ndjson")),
-            );
-        }
-        files
+        self.spool_files()
             .iter()
             .flat_map(|file| {
                 let text = fs::read_to_string(file).unwrap();
@@ -67,6 +59,20 @@ impl World {
                     .map(|line| serde_json::from_str(line).unwrap())
                     .collect::<Vec<Value>>()
             })
+            .collect()
+    }
+
+    /// How much is in the spools at least, while it is still written to.
+    pub(crate) fn spooled_bytes(&self) -> u64 {
+        let size = |file: &PathBuf| fs::metadata(file).map_or(0, |meta| meta.len());
+        self.spool_files().iter().map(size).sum()
+    }
+
+    fn spool_files(&self) -> Vec<PathBuf> {
+        entries(&self.data_dir().join("spool"))
+            .iter()
+            .flat_map(|spool| entries(spool))
+            .filter(|file| file.extension().is_some_and(|e| e == "ndjson"))
             .collect()
     }
 }
