@@ -29,7 +29,10 @@ fn main() -> ExitCode {
         Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
+    // Delivery and the log's writer have threads of their own: a worker a core would only be in their way.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let result = runtime
+        .worker_threads(cores.saturating_sub(1).max(1))
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)

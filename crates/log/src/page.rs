@@ -91,6 +91,17 @@ impl PageBuilder {
         }
     }
 
+    /// An empty one with room for so many events, whose bodies have so many bytes together.
+    #[must_use]
+    pub fn for_events(events: usize, bytes: usize) -> Self {
+        // `data: {"seq":`, `id: `, line ends and twice a place of up to sixteen digits; mostly less.
+        const FRAME: usize = 48;
+        Self {
+            run: Vec::with_capacity(bytes + events * FRAME),
+            marks: Vec::with_capacity(events),
+        }
+    }
+
     /// Adds an event by its place and the body that [`turnwire_proto::NewEvent::encode_body`] made, with its raw line when
     /// that was asked for.
     pub fn push(&mut self, seq: Seq, body: &[u8], raw: Option<&[u8]>) {

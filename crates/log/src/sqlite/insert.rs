@@ -43,7 +43,7 @@ impl<'a> Insert<'a> {
     }
 
     /// Inserts rows in their order. `known` is the newest place before them.
-    pub(super) fn rows(&mut self, db: &Connection, rows: &[&Row], known: Seq) -> rusqlite::Result<Vec<Place>> {
+    pub(super) fn rows(&mut self, db: &Connection, rows: &[(&Row, &[u8])], known: Seq) -> rusqlite::Result<Vec<Place>> {
         let mut placed = Vec::with_capacity(rows.len());
         let mut newest = known;
         let chunks = rows.chunks_exact(MANY);
@@ -56,7 +56,7 @@ impl<'a> Insert<'a> {
                 placed.extend((first..=last).map(|seq| Place::New(schema::to_seq(seq))));
                 newest = schema::to_seq(last);
             } else {
-                for row in chunk {
+                for (row, _) in chunk {
                     let seq = self.place_of(row.id)?;
                     // Places only grow: one behind the newest is of this statement, unless the same id came earlier in it.
                     placed.push(if seq > newest {
@@ -69,13 +69,13 @@ impl<'a> Insert<'a> {
             }
         }
         for row in rest {
-            if bound(&mut self.one, &[row])? == 1 {
+            if bound(&mut self.one, std::slice::from_ref(row))? == 1 {
                 placed.push(Place::New(schema::to_seq(db.last_insert_rowid())));
             } else {
-                placed.push(Place::Before(self.place_of(row.id)?));
+                placed.push(Place::Before(self.place_of(row.0.id)?));
             }
         }
-        for (row, place) in rows.iter().zip(&placed) {
+        for ((row, _), place) in rows.iter().zip(&placed) {
             if let (Some(raw), Place::New(seq)) = (&row.raw, place) {
                 self.raw
                     .execute(params![schema::from_seq(*seq), raw.get().as_bytes()])?;
@@ -91,9 +91,9 @@ impl<'a> Insert<'a> {
 }
 
 /// Binds the rows and runs the statement. How many were new.
-fn bound(statement: &mut Statement<'_>, rows: &[&Row]) -> rusqlite::Result<usize> {
+fn bound(statement: &mut Statement<'_>, rows: &[(&Row, &[u8])]) -> rusqlite::Result<usize> {
     let mut at = 0;
-    for row in rows {
+    for (row, body) in rows {
         let facts = &row.facts;
         let agent = facts.agent.as_ref().map(AsRef::<str>::as_ref);
         let session = facts.session.as_ref().map(AsRef::<str>::as_ref);
@@ -103,7 +103,7 @@ fn bound(statement: &mut Statement<'_>, rows: &[&Row]) -> rusqlite::Result<usize
         statement.raw_bind_parameter(at + 4, facts.source.as_str())?;
         statement.raw_bind_parameter(at + 5, agent)?;
         statement.raw_bind_parameter(at + 6, session)?;
-        statement.raw_bind_parameter(at + 7, row.body.as_slice())?;
+        statement.raw_bind_parameter(at + 7, body)?;
         at += COLUMNS;
     }
     statement.raw_execute()

@@ -214,7 +214,7 @@ impl Log for SqliteLog {
         if batch.is_empty() {
             return Ok(Appended::default());
         }
-        let rows = batch.iter().map(writer::Row::new).collect();
+        let rows = writer::Rows::of(batch);
         self.ask(|reply| writer::Job::Append { rows, reply })
             .await?
             .map_err(AppendError::Store)

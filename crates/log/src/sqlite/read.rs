@@ -127,7 +127,7 @@ const SESSION_BACK: &str = concat!(
 impl Query {
     fn run(&self, db: &Connection) -> rusqlite::Result<Page> {
         // A replay fills its pages; room for one at once saves copying it as it grows.
-        let replay = self.limit == Limit::RUN && self.bounds.head.get() > self.from.get().saturating_add(1000);
+        let replay = self.limit.events == usize::MAX && self.bounds.head.get() > self.from.get().saturating_add(1000);
         let page = if replay {
             PageBuilder::with_capacity(self.limit.bytes + 8192)
         } else {

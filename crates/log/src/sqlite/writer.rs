@@ -26,33 +26,56 @@ use crate::{
 /// Bytes that one commit takes at the most, so that the log never holds more than this beside its queue.
 const GROUP_BYTES: usize = 32 * 1024 * 1024;
 
-/// An event ready for the table, encoded by its publisher's thread.
+/// An event ready for the table.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) id: EventId,
     pub(super) ts: i64,
     pub(super) facts: Facts,
-    pub(super) body: Vec<u8>,
     pub(super) raw: Option<Json>,
+    /// Where its body ends in its batch's.
+    end: usize,
 }
 
-impl Row {
-    pub(super) fn new(event: &NewEvent) -> Self {
-        let mut body = Vec::new();
-        event.encode_body(&mut body);
+/// A batch, encoded by its publisher's thread: all bodies in one piece of memory.
+#[derive(Debug)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    bodies: Vec<u8>,
+}
+
+impl Rows {
+    pub(super) fn of(batch: &[NewEvent]) -> Self {
+        let mut bodies = Vec::with_capacity(batch.iter().map(|event| event.data.get().len() + 300).sum());
+        let row = |event: &NewEvent| {
+            event.encode_body(&mut bodies);
+            Row {
+                id: event.id,
+                ts: event.timestamp.millis(),
+                facts: Facts::of(event),
+                raw: event.raw.clone(),
+                end: bodies.len(),
+            }
+        };
         Self {
-            id: event.id,
-            ts: event.timestamp.millis(),
-            facts: Facts::of(event),
-            body,
-            raw: event.raw.clone(),
+            rows: batch.iter().map(row).collect(),
+            bodies,
         }
+    }
+
+    /// Each event with its body.
+    fn iter(&self) -> impl Iterator<Item = (&Row, &[u8])> {
+        let starts = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
+        self.rows
+            .iter()
+            .zip(starts)
+            .map(|(row, start)| (row, &self.bodies[start..row.end]))
     }
 }
 
 pub(super) enum Job {
     Append {
-        rows: Vec<Row>,
+        rows: Rows,
         reply: oneshot::Sender<Result<Appended, StoreError>>,
     },
     Trim {
@@ -186,7 +209,7 @@ pub(super) fn start(db: Connection, bounds: Bounds, path: PathBuf, options: &Opt
     })
 }
 
-type Waiting = (Vec<Row>, oneshot::Sender<Result<Appended, StoreError>>);
+type Waiting = (Rows, oneshot::Sender<Result<Appended, StoreError>>);
 
 struct Writer {
     db: Connection,
@@ -203,8 +226,8 @@ impl Writer {
             let (mut group, mut events, mut bytes) = (Vec::new(), 0, 0);
             // Whatever came while the last commit was on its way goes into this one.
             while let Some(Job::Append { rows, reply }) = next {
-                events += rows.len();
-                bytes += rows.iter().map(|row| row.body.len()).sum::<usize>();
+                events += rows.rows.len();
+                bytes += rows.bodies.len();
                 group.push((rows, reply));
                 let room = events < self.group && bytes < GROUP_BYTES;
                 next = room.then(|| inbox.try_recv().ok()).flatten();
@@ -224,8 +247,8 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, group: Vec<Waiting>) {
-        match self.commit(&group) {
+    fn append(&mut self, mut group: Vec<Waiting>) {
+        match self.commit(&mut group) {
             Ok((page, facts, head, done)) => {
                 if !page.is_empty() {
                     self.feeds.committed(page, facts, head);
@@ -254,25 +277,24 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, group: &[Waiting]) -> rusqlite::Result<(PageBuilder, Vec<Facts>, Seq, Vec<Appended>)> {
-        let rows: Vec<&Row> = group.iter().flat_map(|(rows, _)| rows).collect();
-        let mut page = PageBuilder::with_capacity(rows.iter().map(|row| row.body.len() + 48).sum());
-        let mut facts = Vec::with_capacity(rows.len());
+    /// Writes the rows of a group, and takes them from it once they are on disk.
+    fn commit(&mut self, group: &mut [Waiting]) -> rusqlite::Result<(PageBuilder, Vec<Facts>, Seq, Vec<Appended>)> {
+        let rows: Vec<(&Row, &[u8])> = group.iter().flat_map(|(rows, _)| rows.iter()).collect();
+        let mut page = PageBuilder::for_events(rows.len(), rows.iter().map(|(_, body)| body.len()).sum());
         let known = self.feeds.bounds.borrow().head;
         let mut head = known;
         let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
         let placed = Insert::prepare(&tx)?.rows(&tx, &rows, known)?;
-        for (row, place) in rows.iter().zip(&placed) {
+        for ((_, body), place) in rows.iter().zip(&placed) {
             if let Place::New(seq) = *place {
-                page.push(seq, &row.body, None);
-                facts.push(row.facts.clone());
+                page.push(seq, body, None);
                 head = seq;
             }
         }
-        let mut placed = placed.iter();
+        let mut places = placed.iter();
         let done: Vec<_> = group
             .iter()
-            .map(|(rows, _)| appended(placed.by_ref().take(rows.len())))
+            .map(|(rows, _)| appended(places.by_ref().take(rows.rows.len())))
             .collect();
         if done.iter().any(|appended| appended.duplicates > 0) {
             // An insert that found its id takes a place all the same; the next start would take it for the newest one.
@@ -282,6 +304,12 @@ impl Writer {
             )?;
         }
         tx.commit()?;
+        let rows = group.iter_mut().flat_map(|(rows, _)| rows.rows.drain(..));
+        let facts = rows
+            .zip(&placed)
+            .filter(|(_, place)| matches!(place, Place::New(_)))
+            .map(|(row, _)| row.facts)
+            .collect();
         Ok((page, facts, head, done))
     }
 

@@ -9,6 +9,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
+use turnwire_log::Limit;
 use turnwire_proto::{GapReason, sse};
 
 use super::{Ready, frames, reactor::Shared};
@@ -75,7 +76,7 @@ impl State {
                     return Some(self.bye(reason, retry));
                 }
             }
-            let (page, more) = match self.ready.subscription.read().await {
+            let (page, more) = match self.ready.subscription.read(Limit::RUN).await {
                 Ok(read) => read,
                 Err(error) => {
                     tracing::error!(%error, "a stream could not be read");

@@ -4,7 +4,10 @@
 //! events are logged in their order, by as few commits as there is time for, and their answers leave in one write. Anything
 //! else goes to hyper with the bytes that were read, and stays there.
 
-use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::SystemTime};
+use std::{
+    collections::VecDeque, convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll,
+    time::SystemTime,
+};
 
 use axum::{
     Router,
@@ -13,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use futures_util::{FutureExt, future::BoxFuture};
 use http::Request;
 use http_body_util::BodyExt;
 use tokio::{
@@ -52,7 +55,9 @@ struct Lane {
     peer: SocketAddr,
     input: BytesMut,
     output: Vec<u8>,
-    pending: FuturesOrdered<Answer>,
+    /// Requests under way, oldest first. Only the oldest is polled: each one has given its events to the log before the next
+    /// was begun, so that none needs more than to wait for its answer.
+    pending: VecDeque<Answer>,
     /// A request under way may not yet have given its events to the log: the next one waits until all are answered.
     held: bool,
     /// Nothing more is read: the peer has ended, or an answer said that the connection does.
@@ -71,7 +76,7 @@ pub(super) async fn run(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, 
         peer,
         input: BytesMut::with_capacity(2048),
         output: Vec::new(),
-        pending: FuturesOrdered::new(),
+        pending: VecDeque::new(),
         held: false,
         ended: false,
         need: 0,
@@ -115,8 +120,8 @@ impl Lane {
             }
             let room = !self.ended && self.pending.len() < PIPELINE && self.input.len() < self.need.max(READ_AHEAD);
             tokio::select! {
-                // Cancel-safe: `next` leaves what is not ready where it is, `read_buf` has read nothing when it is dropped.
-                Some(answer) = self.pending.next() => self.answer(answer).await?,
+                // Cancel-safe: an answer that is not ready stays where it is, `read_buf` has read nothing when it is dropped.
+                answer = next_answer(&mut self.pending) => self.answer(answer).await?,
                 read = self.socket.read_buf(&mut self.input), if room => self.ended |= read? == 0,
             }
         }
@@ -211,7 +216,7 @@ impl Lane {
             let last = self.ended && self.pending.is_empty();
             head_of(&parts, Some(body.len()), last, &mut self.output);
             self.output.extend_from_slice(&body);
-            next = self.pending.next().now_or_never().flatten();
+            next = next_answer(&mut self.pending).now_or_never();
         }
         let write = self.socket.write_all(&self.output);
         match timeout(self.front.limits.write_deadline, write).await {
@@ -258,6 +263,16 @@ impl Lane {
             }
         }
     }
+}
+
+/// The answer of the oldest request, taken off; never ready while there is none.
+async fn next_answer(pending: &mut VecDeque<Answer>) -> Response<Bytes> {
+    let answer = match pending.front_mut() {
+        Some(oldest) => oldest.await,
+        None => std::future::pending().await,
+    };
+    pending.pop_front();
+    answer
 }
 
 async fn respond(router: Router, request: Request<Body>) -> Response {

@@ -15,10 +15,17 @@ use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout},
 };
+use turnwire_log::{Limit, Page};
 use turnwire_proto::{GapReason, sse};
 
 use super::{Ready, accept::Open, frames, reactor::Shared};
 use crate::{auth::Standing, hub::Subscription, observe::Metrics};
+
+/// What is read ahead while a page is written. A page of this size says that there is much to catch up on.
+const AHEAD: Limit = Limit {
+    bytes: 128 * 1024,
+    ..Limit::RUN
+};
 
 /// Why a stream ended.
 enum End {
@@ -38,6 +45,8 @@ struct Stream {
     control: watch::Receiver<u64>,
     /// When something was last written: the heartbeat counts from here.
     written: Instant,
+    /// What was read while the page before it was written.
+    ahead: Option<Box<(Page, bool)>>,
 }
 
 /// Writes a stream until it ends.
@@ -56,9 +65,10 @@ pub(super) async fn run(shared: Arc<Shared>, socket: std::net::TcpStream, head: 
         standing,
         control,
         written: Instant::now(),
+        ahead: None,
     };
     let end = stream.go(head).await;
-    stream.finish(end).await;
+    Box::pin(stream.finish(end)).await;
     metrics.streams.dec();
     drop(guard);
 }
@@ -78,7 +88,7 @@ impl Stream {
             self.subscription.mark();
             if let Some((reason, retry)) = self.shared.must_end(&self.standing) {
                 if reason == "shutdown" {
-                    return self.last_while(retry).await;
+                    return Box::pin(self.last_while(retry)).await;
                 }
                 return End::Bye(reason, retry);
             }
@@ -95,7 +105,11 @@ impl Stream {
 
     /// Reads and writes one page. Whether there may be more at once.
     async fn page(&mut self) -> Result<bool, End> {
-        let (page, more) = match self.subscription.read().await {
+        let read = match self.ahead.take() {
+            Some(ahead) => Ok(*ahead),
+            None => self.subscription.read(Limit::RUN).await,
+        };
+        let (page, more) = match read {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "a stream could not be read");
@@ -110,11 +124,39 @@ impl Stream {
             self.write(&frame).await?;
         }
         if !page.is_empty() {
-            self.write(&page.run).await?;
+            if page.run.len() >= AHEAD.bytes {
+                Box::pin(self.write_and_read_ahead(&page)).await?;
+            } else {
+                self.write(&page.run).await?;
+            }
             self.shared.metrics.delivered_pages.inc();
             self.shared.metrics.delivered_bytes.inc_by(page.run.len() as u64);
         }
         Ok(more)
+    }
+
+    /// A reader far behind has the store and the socket work at the same time. What is read before a mark is only a page
+    /// with events; all else is read again behind the mark.
+    async fn write_and_read_ahead(&mut self, page: &Page) -> Result<(), End> {
+        let Self {
+            shared,
+            socket,
+            subscription,
+            written,
+            ahead,
+            ..
+        } = self;
+        let writing = write(socket, shared, &page.run);
+        // An error of the store is met again by the next read, which says so.
+        let (wrote, read) = tokio::join!(writing, subscription.read(AHEAD));
+        wrote?;
+        *written = Instant::now();
+        if let Ok((page, more)) = read
+            && !page.is_empty()
+        {
+            *ahead = Some(Box::new((page, more)));
+        }
+        Ok(())
     }
 
     /// Waits for an event, for something to look at, or for the time of a heartbeat, which it writes.
@@ -162,28 +204,10 @@ impl Stream {
         }
     }
 
-    /// Writes all of `bytes`. A reader that takes nothing for the write deadline is cut.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let mut rest = bytes;
-        loop {
-            match self.socket.try_write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Err(End::Gone),
-            }
-            if rest.is_empty() {
-                self.written = Instant::now();
-                return Ok(());
-            }
-            let ready = poll_fn(|cx| self.socket.poll_write_ready(cx));
-            // Boxed: few writes wait, and the timer would be in every reader's kilobyte.
-            match Box::pin(timeout(self.shared.limits.write_deadline, ready)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(End::Gone),
-                Err(_) => return Err(End::Slow),
-            }
-        }
+        write(&self.socket, &self.shared, bytes).await?;
+        self.written = Instant::now();
+        Ok(())
     }
 
     async fn finish(mut self, end: End) {
@@ -200,6 +224,29 @@ impl Stream {
                 let _ = self.write(&frames::bye(reason, retry)).await;
                 let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
             }
+        }
+    }
+}
+
+/// Writes all of `bytes`. A reader that takes nothing for the write deadline is cut.
+async fn write(socket: &TcpStream, shared: &Shared, bytes: &[u8]) -> Result<(), End> {
+    let mut rest = bytes;
+    loop {
+        match socket.try_write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return Err(End::Gone),
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let ready = poll_fn(|cx| socket.poll_write_ready(cx));
+        // Boxed: few writes wait, and the timer would be in every reader's kilobyte.
+        match Box::pin(timeout(shared.limits.write_deadline, ready)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(End::Gone),
+            Err(_) => return Err(End::Slow),
         }
     }
 }

@@ -79,8 +79,8 @@ impl Subscription {
     /// The next page, which may be empty. `true` beside it: there may be more at once.
     ///
     /// Cancel-safe: the cursor moves only with the answer.
-    pub(crate) async fn read(&mut self) -> Result<(Page, bool), ReadError> {
-        let page = self.log.read(&self.what, self.after, Limit::RUN).await?;
+    pub(crate) async fn read(&mut self, limit: Limit) -> Result<(Page, bool), ReadError> {
+        let page = self.log.read(&self.what, self.after, limit).await?;
         let more = page.cursor > self.after;
         Ok((page, more))
     }
@@ -113,7 +113,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<(Option<ControlFrame>, Page), ReadError> {
         loop {
             self.mark();
-            let (page, more) = self.read().await?;
+            let (page, more) = self.read(Limit::RUN).await?;
             let gap = self.advance(&page);
             if gap.is_some() || !page.is_empty() {
                 return Ok((gap, page));
