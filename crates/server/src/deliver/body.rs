@@ -9,7 +9,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use turnwire_proto::{GapReason, sse};
+use turnwire_proto::GapReason;
 
 use super::{Ready, frames, reactor::Shared};
 use crate::observe::Metrics;
@@ -64,7 +64,7 @@ impl State {
         }
         if !self.opened {
             self.opened = true;
-            return Some(frames::opening(&self.ready.subscription.opening()).into());
+            return Some(frames::opening(&mut self.ready.subscription).into());
         }
         loop {
             self.control.mark_unchanged();
@@ -86,7 +86,7 @@ impl State {
             if let Some(gap) = self.ready.subscription.advance(&page) {
                 self.shared.metrics.gap(GapReason::Trimmed);
                 let mut frame = Vec::new();
-                sse::control(&gap, &mut frame);
+                frames::gap(&gap, &mut frame);
                 frame.extend_from_slice(&page.run);
                 return Some(frame.into());
             }
@@ -107,7 +107,7 @@ impl State {
                 },
                 _ = self.control.changed() => {}
                 () = sleep_until(due) => if heartbeat <= Instant::now() {
-                    return Some(Bytes::from_static(sse::COMMENT_HEARTBEAT));
+                    return Some(frames::heartbeat(self.ready.subscription.cursor()).into());
                 },
             }
         }
@@ -116,6 +116,6 @@ impl State {
     fn bye(&mut self, reason: &'static str, retry: Option<Duration>) -> Bytes {
         self.ended = true;
         Metrics::count(&self.shared.metrics.ended, "reason", reason);
-        frames::bye(reason, retry).into()
+        frames::bye(self.ready.subscription.cursor(), reason, retry).into()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use turnwire_proto::{ControlFrame, sse};
+use turnwire_proto::{ControlFrame, GapReason, Seq, sse};
+
+use crate::hub::Subscription;
 
 /// What a client waits before it comes back, at the least: a restart takes about as long.
 const RETRY_MS: u64 = 1000;
@@ -17,21 +19,44 @@ pub(super) fn jitter(bound: u64) -> u64 {
     u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
 }
 
-/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps.
-pub(super) fn opening(frames: &[ControlFrame]) -> Vec<u8> {
+/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps, the place where it begins.
+pub(super) fn opening(subscription: &mut Subscription) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     sse::retry(RETRY_MS + jitter(RETRY_SPREAD_MS), &mut out);
     out.extend_from_slice(sse::COMMENT_CONNECTED);
-    for frame in frames {
-        sse::control(frame, &mut out);
+    for frame in subscription.opening() {
+        sse::control(&frame, &mut out);
     }
+    sse::place(subscription.cursor(), &mut out);
     out
 }
 
-/// What ends one: why, and when to come back if that is of use.
-pub(super) fn bye(reason: &str, retry: Option<Duration>) -> Vec<u8> {
+/// What cannot be had, and, where it is passed, that it is.
+pub(super) fn gap(gap: &ControlFrame, out: &mut Vec<u8>) {
+    sse::control(gap, out);
+    if let ControlFrame::Gap {
+        next,
+        reason: GapReason::Trimmed,
+        ..
+    } = gap
+    {
+        sse::place(next.prev(), out);
+    }
+}
+
+/// A sign of life, and how far the reader is: `cursor` is what has been written to it, all that it asked for up to there.
+pub(super) fn heartbeat(cursor: Seq) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32);
+    out.extend_from_slice(sse::COMMENT_HEARTBEAT);
+    sse::place(cursor, &mut out);
+    out
+}
+
+/// What ends one: how far the reader is, why, and when to come back if that is of use.
+pub(super) fn bye(cursor: Seq, reason: &str, retry: Option<Duration>) -> Vec<u8> {
     let retry_ms = retry.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     let mut out = Vec::new();
+    sse::place(cursor, &mut out);
     sse::control(
         &ControlFrame::Bye {
             reason: reason.to_owned(),

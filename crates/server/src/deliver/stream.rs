@@ -15,7 +15,7 @@ use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout},
 };
-use turnwire_proto::{GapReason, sse};
+use turnwire_proto::GapReason;
 
 use super::{Ready, accept::Open, frames, reactor::Shared};
 use crate::{auth::Standing, hub::Subscription, observe::Metrics};
@@ -65,7 +65,7 @@ pub(super) async fn run(shared: Arc<Shared>, socket: std::net::TcpStream, head: 
 
 impl Stream {
     async fn go(&mut self, mut head: Vec<u8>) -> End {
-        head.extend(frames::opening(&self.subscription.opening()));
+        head.extend(frames::opening(&mut self.subscription));
         if let Err(end) = self.write(&head).await {
             return end;
         }
@@ -106,7 +106,7 @@ impl Stream {
         if let Some(gap) = self.subscription.advance(&page) {
             self.shared.metrics.gap(GapReason::Trimmed);
             let mut frame = Vec::new();
-            sse::control(&gap, &mut frame);
+            frames::gap(&gap, &mut frame);
             self.write(&frame).await?;
         }
         if !page.is_empty() {
@@ -127,7 +127,8 @@ impl Stream {
             () = timer.as_mut() => {
                 let due = self.written + self.shared.limits.heartbeat;
                 if due <= Instant::now() {
-                    self.write(sse::COMMENT_HEARTBEAT).await?;
+                    // What was read is written before anything is waited for, so the cursor is what the reader has.
+                    self.write(&frames::heartbeat(self.subscription.cursor())).await?;
                 }
                 timer.reset(self.written + self.shared.limits.heartbeat);
                 Ok(())
@@ -197,7 +198,9 @@ impl Stream {
             End::Bye(reason, retry) => {
                 Metrics::count(&metrics.ended, "reason", reason);
                 // A reader that does not take its last frame has missed only that.
-                let _ = self.write(&frames::bye(reason, retry)).await;
+                let _ = self
+                    .write(&frames::bye(self.subscription.cursor(), reason, retry))
+                    .await;
                 let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
             }
         }

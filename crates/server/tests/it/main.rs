@@ -8,6 +8,7 @@ mod endings;
 mod framing;
 mod history;
 mod opening;
+mod places;
 mod publish;
 mod refusals;
 mod replay;

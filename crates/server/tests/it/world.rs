@@ -435,6 +435,8 @@ impl Reply {
 pub(crate) enum Frame {
     Retry(u64),
     Comment(String),
+    /// An `id:` alone.
+    Place(u64),
     Control(String, Value),
     Event(Value),
 }
@@ -447,6 +449,7 @@ impl Frame {
         }
         match *lines {
             [one] if one.starts_with("retry: ") => Self::Retry(one[7..].parse().unwrap()),
+            [one] if one.starts_with("id: ") => Self::Place(one[4..].parse().unwrap()),
             [one] if one.starts_with(':') => Self::Comment(one[1..].trim().to_owned()),
             [event, data] if event.starts_with("event: ") => {
                 let data = data.strip_prefix("data: ").unwrap_or_else(|| panic!("{text}"));
@@ -472,6 +475,8 @@ pub(crate) struct Stream {
     looked: usize,
     /// The place of the last event: they only go up.
     pub(crate) last: u64,
+    /// What an `EventSource` comes back with: the newest `id:`, of an event or alone.
+    pub(crate) last_event_id: Option<u64>,
 }
 
 impl Stream {
@@ -485,6 +490,7 @@ impl Stream {
             text: Vec::new(),
             looked: 0,
             last: 0,
+            last_event_id: None,
         }
     }
 
@@ -504,8 +510,20 @@ impl Stream {
         };
         if let Frame::Event(event) = &frame {
             let seq = event["seq"].as_u64().unwrap();
-            assert!(seq > self.last, "{seq} comes after {}", self.last);
-            self.last = seq;
+            assert!(
+                Some(seq) > self.last_event_id,
+                "{seq} comes after {:?}",
+                self.last_event_id
+            );
+            (self.last, self.last_event_id) = (seq, Some(seq));
+        }
+        if let Frame::Place(place) = &frame {
+            assert!(
+                Some(*place) >= self.last_event_id,
+                "{place} after {:?}",
+                self.last_event_id
+            );
+            self.last_event_id = Some(*place);
         }
         Some(frame)
     }
@@ -523,11 +541,11 @@ impl Stream {
         more
     }
 
-    /// Frames up to the first that is neither `retry:` nor a comment.
+    /// Frames up to the first that is neither `retry:` nor a comment nor a place.
     async fn said(&mut self) -> Option<Frame> {
         loop {
             match self.frame().await? {
-                Frame::Retry(_) | Frame::Comment(_) => {}
+                Frame::Retry(_) | Frame::Comment(_) | Frame::Place(_) => {}
                 frame => return Some(frame),
             }
         }
