@@ -9,7 +9,6 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use turnwire_proto::GapReason;
 
 use super::{Ready, frames, reactor::Shared};
 use crate::observe::Metrics;
@@ -83,12 +82,11 @@ impl State {
                     return Some(self.bye("store_unavailable", Some(Duration::from_secs(2))));
                 }
             };
-            if let Some(gap) = self.ready.subscription.advance(&page) {
-                self.shared.metrics.gap(GapReason::Trimmed);
-                let mut frame = Vec::new();
-                frames::gap(&gap, &mut frame);
-                frame.extend_from_slice(&page.run);
-                return Some(frame.into());
+            let gaps = self.ready.subscription.advance(&page);
+            if !gaps.is_empty() {
+                let mut piece = frames::gaps(&gaps, &self.shared.metrics);
+                piece.extend_from_slice(&page.run);
+                return Some(piece.into());
             }
             if !page.is_empty() {
                 self.shared.metrics.delivered_pages.inc();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turnwire_proto::{ControlFrame, GapReason, Seq, sse};
 
-use crate::hub::Subscription;
+use crate::{hub::Subscription, observe::Metrics};
 
 /// What a client waits before it comes back, at the least: a restart takes about as long.
 const RETRY_MS: u64 = 1000;
@@ -31,17 +31,20 @@ pub(super) fn opening(subscription: &mut Subscription) -> Vec<u8> {
     out
 }
 
-/// What cannot be had, and, where it is passed, that it is.
-pub(super) fn gap(gap: &ControlFrame, out: &mut Vec<u8>) {
-    sse::control(gap, out);
-    if let ControlFrame::Gap {
-        next,
-        reason: GapReason::Trimmed,
-        ..
-    } = gap
-    {
-        sse::place(next.prev(), out);
+/// What cannot be had, and, where it is passed, that it is. Each is counted.
+pub(super) fn gaps(gaps: &[ControlFrame], metrics: &Metrics) -> Vec<u8> {
+    let mut out = Vec::new();
+    for gap in gaps {
+        sse::control(gap, &mut out);
+        let ControlFrame::Gap { next, reason, .. } = gap else {
+            continue;
+        };
+        metrics.gap(*reason);
+        if *reason == GapReason::Trimmed {
+            sse::place(next.prev(), &mut out);
+        }
     }
+    out
 }
 
 /// A sign of life, and how far the reader is: `cursor` is what has been written to it, all that it asked for up to there.

@@ -15,7 +15,6 @@ use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep_until, timeout},
 };
-use turnwire_proto::GapReason;
 
 use super::{Ready, accept::Open, frames, reactor::Shared};
 use crate::{auth::Standing, hub::Subscription, observe::Metrics};
@@ -103,11 +102,9 @@ impl Stream {
                 return Err(End::Bye("store_unavailable", Some(Duration::from_secs(2))));
             }
         };
-        if let Some(gap) = self.subscription.advance(&page) {
-            self.shared.metrics.gap(GapReason::Trimmed);
-            let mut frame = Vec::new();
-            frames::gap(&gap, &mut frame);
-            self.write(&frame).await?;
+        let gaps = self.subscription.advance(&page);
+        if !gaps.is_empty() {
+            self.write(&frames::gaps(&gaps, &self.shared.metrics)).await?;
         }
         if !page.is_empty() {
             self.write(&page.run).await?;
