@@ -360,7 +360,13 @@ impl Wire {
     async fn chunk(&mut self) -> Option<Vec<u8>> {
         let size = self.until(b"\r\n").await?;
         let size = usize::from_str_radix(std::str::from_utf8(&size).unwrap().trim(), 16).unwrap();
-        let mut chunk = self.exactly(size + 2).await;
+        // One that is cut is none, like what is cut of any frame.
+        while self.input.len() < size + 2 {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        let mut chunk: Vec<u8> = self.input.drain(..size + 2).collect();
         chunk.truncate(size);
         (size > 0).then_some(chunk)
     }
