@@ -197,3 +197,71 @@ async fn tail_cursor(log: &dyn Log, what: &Selector, head: Seq, count: usize) ->
     }
     Ok(before.prev())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use async_trait::async_trait;
+    use turnwire_log::{AppendError, Appended, Retention, StoreError, Trimmed, memory::MemoryLog};
+    use turnwire_proto::{Kind, Name, NewEvent, Object, Timestamp};
+
+    use super::*;
+
+    /// A log to which an event is appended right behind a read, before its reader hears of the read.
+    #[derive(Default)]
+    struct Behind {
+        inner: MemoryLog,
+        next: Mutex<Option<NewEvent>>,
+    }
+
+    #[async_trait]
+    impl Log for Behind {
+        async fn append(&self, batch: &[NewEvent]) -> Result<Appended, AppendError> {
+            self.inner.append(batch).await
+        }
+
+        async fn read(&self, what: &Selector, after: Seq, limit: Limit) -> Result<Page, ReadError> {
+            let page = self.inner.read(what, after, limit).await?;
+            let next = self.next.lock().unwrap().take();
+            if let Some(event) = next {
+                self.inner.append(&[event]).await.unwrap();
+            }
+            Ok(page)
+        }
+
+        async fn read_back(&self, what: &Selector, before: Seq, limit: Limit) -> Result<Page, ReadError> {
+            self.inner.read_back(what, before, limit).await
+        }
+
+        async fn tail(&self, what: &Selector) -> Result<watch::Receiver<Seq>, ReadError> {
+            self.inner.tail(what).await
+        }
+
+        async fn bounds(&self) -> Result<Bounds, ReadError> {
+            self.inner.bounds().await
+        }
+
+        async fn trim(&self, policy: &Retention) -> Result<Trimmed, StoreError> {
+            self.inner.trim(policy).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_committed_between_a_read_and_the_wait_behind_it_is_read_next() {
+        let log = Arc::new(Behind::default());
+        let source = Name::new("test").unwrap();
+        let note = || NewEvent::new(Kind::NOTE, source.clone(), Timestamp::UNIX_EPOCH, Object::empty());
+        let tail = log.tail(&Selector::all()).await.unwrap();
+        let mut reader = Subscription::open(log.clone(), Selector::all(), Start::Live, tail)
+            .await
+            .unwrap();
+        for place in 1..=3 {
+            *log.next.lock().unwrap() = Some(note());
+            // The clock stands while anything can run: the time passes only when nothing would ever come.
+            let next = tokio::time::timeout(Duration::from_secs(1), reader.next()).await;
+            let (gaps, page) = next.expect("the reader was woken").unwrap();
+            assert_eq!((gaps.len(), page.cursor.get()), (0, place));
+        }
+    }
+}

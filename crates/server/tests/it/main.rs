@@ -17,4 +17,5 @@ mod sse;
 mod store;
 mod surface;
 mod visibility;
+mod wakes;
 mod world;
