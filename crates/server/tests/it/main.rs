@@ -15,6 +15,7 @@ mod replay;
 mod search;
 mod sse;
 mod store;
+mod stream;
 mod surface;
 mod visibility;
 mod wakes;
