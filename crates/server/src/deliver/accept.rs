@@ -112,7 +112,7 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
     let (input, output) = socket.into_split();
     let input = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(read), input);
     let socket = tokio::io::join(input, output);
-    let io = TokioIo::new(Timed::new(socket, turns.clone(), front.limits, front.metrics.clone()));
+    let io = TokioIo::new(Timed::new(socket, turns.clone(), &front.limits, front.metrics.clone()));
     let shared = front.reactor.shared().clone();
     let router = front.router.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Duration, Instant, Sleep, sleep_until},
 };
 
 use crate::{config::Limits, observe::Metrics};
@@ -61,7 +61,8 @@ impl Drop for Turn {
 pub(super) struct Timed<S> {
     socket: S,
     turns: Arc<Turns>,
-    limits: Limits,
+    head_time: Duration,
+    write_deadline: Duration,
     metrics: Arc<Metrics>,
     /// As many requests had begun when this was last read.
     begun: usize,
@@ -74,11 +75,12 @@ pub(super) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(socket: S, turns: Arc<Turns>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(socket: S, turns: Arc<Turns>, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         Self {
             socket,
             turns,
-            limits,
+            head_time: limits.head_time,
+            write_deadline: limits.write_deadline,
             metrics,
             begun: 0,
             head: None,
@@ -92,7 +94,7 @@ impl<S> Timed<S> {
         self.head_timer = None;
         let head = bytes > 0 && self.turns.open.load(Relaxed) == 0 && !self.turns.no_heads.load(Relaxed);
         // It has one deadline however it trickles.
-        self.head = head.then(|| self.head.unwrap_or_else(|| Instant::now() + self.limits.head_time));
+        self.head = head.then(|| self.head.unwrap_or_else(|| Instant::now() + self.head_time));
     }
 
     /// Ready when the head that has begun should have become whole. With the request begun, it has.
@@ -112,7 +114,7 @@ impl<S> Timed<S> {
             self.write_timer = None;
             return write;
         }
-        let deadline = self.limits.write_deadline;
+        let deadline = self.write_deadline;
         let timer = self
             .write_timer
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + deadline)));
