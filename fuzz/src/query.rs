@@ -5,7 +5,7 @@ use turnwire_proto::{Kind, Name, Seq, limits};
 
 #[path = "../../crates/server/src/http/query.rs"]
 mod parser;
-use parser::{EventQuery, HISTORY, STREAM};
+use parser::{EventQuery, HISTORY, NONE, SESSIONS, STREAM};
 
 use crate::hub::Start;
 
@@ -31,7 +31,7 @@ impl Refusal {
 
 pub(crate) fn run(text: &str) {
     let (query, last_event_id) = text.split_once('\n').map_or((text, None), |(q, id)| (q, Some(id)));
-    for known in [STREAM, HISTORY] {
+    for known in [STREAM, HISTORY, SESSIONS, NONE] {
         match EventQuery::parse(Some(query), known) {
             Ok(read) => accepted(&read, last_event_id),
             Err(refusal) => refused(&refusal, query),

@@ -33,6 +33,7 @@ fn parse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Outc
     'pieces: for mut piece in pieces {
         loop {
             match parser.next(&mut piece) {
+                Ok(Some(Item::Place(_))) => {}
                 Ok(Some(Item::Comment)) => items.push(None),
                 Ok(Some(Item::Message(m))) => {
                     items.push(Some((m.kind.into(), m.data.into(), m.last_event_id.into())));

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
-use turnwire_proto::{Json, Object, limits};
+use turnwire_proto::{Json, Object, is_deeper, limits};
 
 use crate::view::Obj;
 
 /// Bytes of a text that stands for one that is too large. JSON escapes at most six-fold, so the escaped head stays small.
 const HEAD: usize = 8 * 1024;
 
-/// Levels of nesting that a body may have. Readers give up at 128 (serde_json) or fewer; no tool takes half of this.
+/// Levels of nesting that a body may have: fewer than [`limits::LEVELS`], beyond which a server refuses, and what most readers that
+/// give up early still take. No tool takes half of this.
 const LEVELS: usize = 64;
 
 /// What stands in place of a value that is too large.
@@ -26,7 +27,7 @@ struct Cut<'a> {
 pub(crate) fn body(data: Object) -> Object {
     let data = whole_surrogates(data);
     let bytes = data.get().len();
-    if is_deep(data.get(), LEVELS) {
+    if is_deeper(data.get(), LEVELS) {
         return by_field(&data);
     }
     if bytes <= limits::EVENT {
@@ -56,7 +57,7 @@ pub(crate) fn body(data: Object) -> Object {
 /// A vendor's line beside a body of `taken` bytes.
 pub(crate) fn raw(line: &str, taken: usize) -> Option<Json> {
     let json = Some(line)
-        .filter(|line| !is_deep(line, LEVELS))
+        .filter(|line| !is_deeper(line, LEVELS))
         .and_then(|line| Json::parse(line).ok());
     let json = json.unwrap_or_else(|| Json::of(line));
     if json.get().len() + taken <= limits::EVENT {
@@ -86,7 +87,7 @@ fn by_field(data: &Object) -> Object {
     let field = |key: &str, value: &Json| format!("{}:{}", Json::of(key).get(), value.get());
     let mut kept: Vec<String> = Vec::new();
     for (key, value) in fields.entries() {
-        let small = value.get().len() <= HEAD && !is_deep(value.get(), LEVELS - 1);
+        let small = value.get().len() <= HEAD && !is_deeper(value.get(), LEVELS - 1);
         let value = if small {
             Json::from_raw(value)
         } else {
@@ -102,25 +103,6 @@ fn by_field(data: &Object) -> Object {
     kept.filter(|kept| kept.get().len() <= limits::EVENT)
         .or_else(|| Object::new(cut(data.get(), HEAD)))
         .unwrap_or_else(Object::empty)
-}
-
-/// Whether it is nested deeper than so many levels.
-fn is_deep(json: &str, levels: usize) -> bool {
-    let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'[' | b'{' if !quoted => level += 1,
-            b']' | b'}' if !quoted => level = level.saturating_sub(1),
-            _ => continue,
-        }
-        if level > levels {
-            return true;
-        }
-    }
-    false
 }
 
 fn shorten(value: &mut Value, longest: usize) {
@@ -223,9 +205,9 @@ mod tests {
         let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert_eq!(body(object(&deep(LEVELS - 1))).get(), deep(LEVELS - 1));
         let cut = body(object(&deep(LEVELS).replacen('{', "{\"id\":7,", 1)));
-        assert!(cut.get().starts_with("{\"id\":7,\"a\":{\"truncated\":true") && !is_deep(cut.get(), LEVELS));
+        assert!(cut.get().starts_with("{\"id\":7,\"a\":{\"truncated\":true") && !is_deeper(cut.get(), LEVELS));
         assert!(raw(&deep(LEVELS), 0).unwrap().get().starts_with("\"{"));
-        assert!(!is_deep(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(LEVELS)), LEVELS));
+        assert!(!is_deeper(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(LEVELS)), LEVELS));
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) struct Position {
     after: Option<Seq>,
     /// The log that `after` is a place in; unknown while only the caller has named a place.
     epoch: Option<Epoch>,
-    /// `after` stands on an event, a gap or the caller's word. When it stands on the head that a `hello` told, what comes
+    /// `after` stands on an event, a gap, the server's word or the caller's. When it stands on the head that a `hello` told, what comes
     /// is not measured against it.
     sure: bool,
     /// The log that the open connection reads.
@@ -87,10 +87,21 @@ impl Position {
         }
     }
 
+    /// Everything that is selected up to here has been sent.
+    pub(crate) fn reached(&mut self, seq: Seq) {
+        // An old place is not measured against a new log's: the gap between them is still to be told.
+        if self.is_same_log() && self.after.is_none_or(|after| !self.sure || after < seq) {
+            self.stand(seq);
+        }
+    }
+
+    fn is_same_log(&self) -> bool {
+        self.stream.is_none() || self.epoch.is_none() || self.stream == self.epoch
+    }
+
     pub(crate) fn event(&mut self, seq: Seq) -> Verdict {
         if let Some(after) = self.after {
-            let same_log = self.stream.is_none() || self.epoch.is_none() || self.stream == self.epoch;
-            if !same_log {
+            if !self.is_same_log() {
                 self.stand(seq.prev());
                 return Verdict::Untold { after };
             }
@@ -162,6 +173,29 @@ mod tests {
         assert_eq!(place(&tail), (3, Some(epoch)));
         empty.idle();
         assert_eq!(place(&empty), (7, Some(epoch)), "there was no tail");
+    }
+
+    #[test]
+    fn a_reader_comes_back_to_where_it_was_told_that_it_is() {
+        let (old, new) = (Epoch::new(), Epoch::new());
+        let mut tail = Position::new(None, None, true);
+        tail.opened();
+        tail.hello(old, seq(70));
+        tail.reached(seq(50));
+        assert_eq!(place(&tail), (50, Some(old)), "the tail begins here");
+        assert_eq!(tail.event(seq(51)), Verdict::Fresh);
+        tail.reached(seq(90));
+        tail.reached(seq(80));
+        assert_eq!(place(&tail), (90, Some(old)), "nothing was selected up to here");
+        assert_eq!(tail.event(seq(90)), Verdict::Repeat);
+
+        tail.opened();
+        tail.hello(new, seq(3));
+        tail.reached(seq(99));
+        assert_eq!(place(&tail), (90, Some(old)), "another log's place is none of this one");
+        tail.gap(seq(1), GapReason::OtherEpoch);
+        tail.reached(seq(2));
+        assert_eq!(place(&tail), (2, Some(new)));
     }
 
     #[test]

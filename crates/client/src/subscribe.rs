@@ -280,6 +280,10 @@ impl Subscriber {
                     return None;
                 }
                 Ok(Some(sse::Item::Comment)) => self.position.idle(),
+                // What is no place is no server's of ours, and moves nothing.
+                Ok(Some(sse::Item::Place(id))) => {
+                    let _ = id.parse().map(|seq| self.position.reached(seq));
+                }
                 Ok(Some(sse::Item::Message(message))) if message.kind == "message" => {
                     match event(&mut self.position, &message) {
                         Ok(None) => {}

@@ -393,7 +393,7 @@ impl<L: Log> Log for Faulty<L> {
         // Up to right before the first event nothing is selected.
         let empty_up_to = page.marks.first().map_or(page.cursor, |mark| mark.seq.prev());
         if hollow && empty_up_to > after {
-            page = Page::empty(between(after, empty_up_to), page.first);
+            page = Page::empty(between(after, empty_up_to), page.first).with_first_delta(page.first_delta);
         }
         self.faults.leave(Call::Read).await;
         Ok(page)
@@ -405,7 +405,7 @@ impl<L: Log> Log for Faulty<L> {
         let mut page = self.inner.read_back(what, before, limit).await?;
         let empty_down_to = page.marks.last().map_or(page.cursor, |mark| mark.seq.next());
         if hollow && empty_down_to < before {
-            page = Page::empty(between(empty_down_to, before.prev()), page.first);
+            page = Page::empty(between(empty_down_to, before.prev()), page.first).with_first_delta(page.first_delta);
         }
         self.faults.leave(Call::ReadBack).await;
         Ok(page)

@@ -188,10 +188,10 @@ impl State {
                 put(*place, event, what, &mut page);
             }
             if page.is_full(limit) {
-                return page.finish(*place, self.bounds.first);
+                return self.of(page.finish(*place, self.bounds.first));
             }
         }
-        page.finish(self.bounds.head.max(after), self.bounds.first)
+        self.of(page.finish(self.bounds.head.max(after), self.bounds.first))
     }
 
     fn read_back(&self, what: &Selector, before: Seq, limit: Limit) -> Page {
@@ -201,10 +201,14 @@ impl State {
                 put(*place, event, what, &mut page);
             }
             if page.is_full(limit) {
-                return page.finish_reversed(*place, self.bounds.first);
+                return self.of(page.finish_reversed(*place, self.bounds.first));
             }
         }
-        page.finish_reversed(self.bounds.first.min(before), self.bounds.first)
+        self.of(page.finish_reversed(self.bounds.first.min(before), self.bounds.first))
+    }
+
+    fn of(&self, page: Page) -> Page {
+        page.with_first_delta(self.bounds.first_delta)
     }
 
     fn trim(&mut self, policy: &Retention) -> Trimmed {

@@ -25,6 +25,9 @@ pub struct Page {
     pub cursor: Seq,
     /// The first place that was kept when the page was read. A reader whose cursor was before it has missed something.
     pub first: Seq,
+    /// Deltas before this place were not kept when the page was read, as far as the page is concerned: never below `first`, and
+    /// no higher than it for a page that has all its deltas.
+    pub first_delta: Seq,
 }
 
 impl Page {
@@ -36,6 +39,16 @@ impl Page {
             marks: Arc::new([]),
             cursor,
             first,
+            first_delta: first,
+        }
+    }
+
+    /// The same page, of a log that does not keep deltas before this place.
+    #[must_use]
+    pub fn with_first_delta(self, first_delta: Seq) -> Self {
+        Self {
+            first_delta: first_delta.max(self.first),
+            ..self
         }
     }
 
@@ -165,6 +178,7 @@ impl PageBuilder {
             marks: self.marks.into(),
             cursor,
             first,
+            first_delta: first,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{EventId, Json, Kind, Name, NewEvent, Object, Timestamp, limits};
+use crate::{EventId, Json, Kind, Name, NewEvent, Object, Timestamp, json::is_deeper, limits};
 
 /// Why a body is not an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,14 @@ pub enum Invalid {
         /// Bytes allowed.
         limit: usize,
     },
+    /// Nested deeper than readers read.
+    #[error("`{field}` is nested deeper than the limit of {limit} levels")]
+    Deep {
+        /// Its name.
+        field: &'static str,
+        /// Levels allowed.
+        limit: usize,
+    },
 }
 
 impl Invalid {
@@ -49,7 +57,9 @@ impl Invalid {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Json(_) => None,
-            Self::Missing(field) | Self::Twice(field) | Self::Field { field, .. } => Some(field),
+            Self::Missing(field) | Self::Twice(field) | Self::Field { field, .. } | Self::Deep { field, .. } => {
+                Some(field)
+            }
             Self::Unknown(field) => Some(field),
             Self::Large { .. } => Some("data"),
         }
@@ -255,7 +265,7 @@ impl TryFrom<&Fields<'_>> for Incoming {
                 why: e.to_string(),
             })
         }
-        let data = match data {
+        let body = match data {
             None => Object::empty(),
             Some(data) => Object::new(Json::from_raw(data)).ok_or_else(|| Invalid::Field {
                 field: "data",
@@ -270,9 +280,17 @@ impl TryFrom<&Fields<'_>> for Incoming {
             agent: parsed("agent", agent)?,
             session_id: parsed("session_id", session_id)?,
             turn_id: parsed("turn_id", turn_id)?,
-            data,
+            data: body,
             raw: raw.map(Json::from_raw),
         };
+        for (field, json) in [("data", data.map(RawValue::get)), ("raw", raw.map(RawValue::get))] {
+            if json.is_some_and(|json| is_deeper(json, limits::LEVELS)) {
+                return Err(Invalid::Deep {
+                    field,
+                    limit: limits::LEVELS,
+                });
+            }
+        }
         let size = event.data.get().len() + event.raw.as_ref().map_or(0, |raw| raw.get().len());
         if size > limits::EVENT {
             Err(Invalid::Large {
@@ -329,6 +347,23 @@ mod tests {
                 limits::EVENT
             )
         );
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_readers_read_is_refused_by_its_field() {
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let (whole, deep) = (nested(limits::LEVELS), nested(limits::LEVELS + 1));
+        let event = format!(r#"{{"type":"note","data":{whole},"raw":{whole}}}"#);
+        assert_eq!(Incoming::parse(event.as_bytes()).unwrap().data.get(), whole);
+        // As deep as a page of history, the deepest answer that holds it, makes it.
+        let page = format!(r#"{{"events":[{{"data":{whole}}}]}}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(&page).is_ok());
+        for field in ["data", "raw"] {
+            assert_eq!(
+                why(&format!(r#"{{"type":"note","{field}":{deep}}}"#)),
+                format!("`{field}` is nested deeper than the limit of {} levels", limits::LEVELS)
+            );
+        }
     }
 
     #[test]

@@ -85,6 +85,40 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// Whether `json` is nested deeper than so many levels.
+///
+/// Every event that is published passes here: what is short, or has few brackets, costs next to nothing.
+#[must_use]
+pub fn is_deeper(json: &str, levels: usize) -> bool {
+    let bytes = json.as_bytes();
+    // Each level has two brackets.
+    if bytes.len() <= 2 * levels || openings(bytes) <= levels {
+        return false;
+    }
+    let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => level += 1,
+            b']' | b'}' if !quoted => level = level.saturating_sub(1),
+            _ => continue,
+        }
+        if level > levels {
+            return true;
+        }
+    }
+    false
+}
+
+/// How many brackets open, in strings or not: sixteen bytes at a time, since nothing depends on what stands before.
+fn openings(bytes: &[u8]) -> usize {
+    // `[` and `{` differ in this bit alone. 240 is what a byte can count, in whole sixteens.
+    let count = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
+    bytes.chunks(240).map(|chunk| usize::from(count(chunk))).sum()
+}
+
 /// A [`Json`] that is an object: an event's body.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -145,6 +179,22 @@ mod tests {
         assert_eq!(Json::from_line(b"{\"a\":1}").get(), "{\"a\":1}");
         assert_eq!(Json::from_line(b"{\"a\":").get(), r#""{\"a\":""#);
         assert_eq!(Json::from_line(b"\xff\0").get(), "\"\u{fffd}\\u0000\"");
+    }
+
+    #[test]
+    fn levels_are_counted_outside_of_strings() {
+        let nested = |levels: usize, within: &str| format!("{}{within}{}", "[".repeat(levels), "]".repeat(levels));
+        for levels in [0, 1, 64, 100, 300, 1000] {
+            assert!(!is_deeper(&nested(levels, ""), levels));
+            assert!(is_deeper(&nested(levels + 1, ""), levels));
+            assert!(is_deeper(&nested(levels, "[{}]"), levels + 1));
+            assert!(!is_deeper(&nested(levels, Json::of(&"[\"{".repeat(900)).get()), levels));
+            assert!(!is_deeper(&nested(levels, &"[],{},".repeat(900)), levels + 1));
+            assert!(is_deeper(
+                &nested(levels, &format!("{}[[]]", "{},".repeat(900))),
+                levels + 1
+            ));
+        }
     }
 
     #[test]

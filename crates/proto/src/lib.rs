@@ -39,7 +39,7 @@ pub use error::{Code, ErrorReply};
 pub use event::{Event, NewEvent};
 pub use id::{Epoch, EventId, InvalidId, Seq};
 pub use incoming::{Defaults, Incoming, Invalid};
-pub use json::{Json, Object};
+pub use json::{Json, Object, is_deeper};
 pub use kind::Kind;
 pub use name::{InvalidName, Name};
 pub use scope::{InvalidScope, Reach, Scope, Scopes};

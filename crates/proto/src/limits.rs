@@ -2,6 +2,9 @@
 
 /// Bytes of one event's body and raw line together.
 pub const EVENT: usize = 1024 * 1024;
+/// Levels of arrays and objects in a body, itself among them, and in a raw line. Common readers give up at 128 (`serde_json`), and a
+/// page of history puts three levels round a body; adapters stay far below.
+pub const LEVELS: usize = 100;
 /// Events in one publish that is not streamed.
 pub const BATCH_EVENTS: usize = 10_000;
 /// Bytes of one publish that is not streamed.

@@ -63,7 +63,7 @@ metrics! {
     /// Connections that were refused because there were too many.
     connections_refused: Count = "connections_refused", "Connections refused because the limit was reached";
     /// Connections that took too long to say what they want.
-    connections_slow: Count = "connections_slow", "Connections closed because a request stood still";
+    connections_slow: Count = "connections_slow", "Connections closed because a request stood still or its answer was not taken";
     /// Reads of the log that failed.
     read_errors: Count = "log_read_errors", "Reads of the log that failed";
     /// Appends that failed.

@@ -17,6 +17,7 @@ export const MAX_EVENT = 2 * 1024 * 1024;
 export class SseParser {
   /** @type {(frame: Frame) => void} */ #onFrame;
   /** @type {(ms: number) => void} */ #onRetry;
+  /** @type {(id: string) => void} */ #onPlace;
   #max;
   /** The line that is not yet ended, in the pieces in which it came. @type {string[]} */ #pieces = [];
   #pieceLength = 0;
@@ -25,6 +26,7 @@ export class SseParser {
   #dataLength = 0;
   #type = '';
   #id = '';
+  /** Whether the event under way has an `id:`. */ #placed = false;
   #oversize = false;
   #start = true;
 
@@ -32,11 +34,13 @@ export class SseParser {
    * @param {(frame: Frame) => void} onFrame
    * @param {(ms: number) => void} [onRetry]
    * @param {number} [max]
+   * @param {(id: string) => void} [onPlace] an `id:` without data: no event, but the place to come back to
    */
-  constructor(onFrame, onRetry = () => {}, max = MAX_EVENT) {
+  constructor(onFrame, onRetry = () => {}, max = MAX_EVENT, onPlace = () => {}) {
     this.#onFrame = onFrame;
     this.#onRetry = onRetry;
     this.#max = max;
+    this.#onPlace = onPlace;
   }
 
   /** Takes the next decoded text, cut anywhere. @param {string} text */
@@ -86,8 +90,10 @@ export class SseParser {
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') this.#addData(value);
     else if (field === 'event') this.#type = value;
-    else if (field === 'id' && !value.includes('\0')) this.#id = value;
-    else if (field === 'retry' && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
+    else if (field === 'id' && !value.includes('\0')) {
+      this.#id = value;
+      this.#placed = true;
+    } else if (field === 'retry' && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
   }
 
   /** @param {string} value */
@@ -109,6 +115,9 @@ export class SseParser {
     this.#dataLength = 0;
     this.#type = '';
     this.#oversize = false;
+    const placed = this.#placed;
+    this.#placed = false;
     if (frame.data !== '' || frame.oversize) this.#onFrame(frame);
+    else if (placed) this.#onPlace(frame.id);
   }
 }

@@ -79,7 +79,7 @@ export class Subscription {
     this.status = signal({ kind: 'connecting' });
   }
 
-  /** The newest place that was given out or told as a gap. */
+  /** The newest place up to which everything was given out or told. */
   get cursor() {
     return this.#after;
   }
@@ -195,6 +195,8 @@ export class Subscription {
         }
       },
       (ms) => (this.#retryMs = Math.min(ms, RETRY_MAX_MS)),
+      undefined,
+      (id) => end || this.#place(id),
     );
     const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     const reader = body.getReader();
@@ -234,6 +236,12 @@ export class Subscription {
       this.#options.onGap({ after: seq - 1, next: seq + 1, reason: 'unreadable' });
     }
     this.#after = seq;
+  }
+
+  /** Everything that is selected up to here has been sent. @param {string} id */
+  #place(id) {
+    const seq = Number(id);
+    if (Number.isSafeInteger(seq) && seq > this.#after) this.#after = seq;
   }
 
   /** @param {import('./sse.js').Frame} frame @returns {End | null} */

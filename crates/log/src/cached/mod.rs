@@ -84,6 +84,8 @@ async fn follow(inner: Arc<dyn Log>, ring: Arc<Ring>, mut tail: watch::Receiver<
         tail.mark_unchanged();
         let trims = ring.trims();
         match inner.read(&Selector::all(), ring.head(), Limit::RUN).await {
+            // Deltas of it are gone already: its readers are to be told, which only the store can.
+            Ok(page) if page.cursor > ring.head() && page.first_delta > ring.head().next() => ring.begin(page.cursor),
             Ok(page) if page.cursor > ring.head() => {
                 let facts = page
                     .events()

@@ -99,6 +99,7 @@ impl Ring {
         let mut state = self.state_mut();
         if state.chunks.is_empty() || state.head < start {
             state.clear(start);
+            state.wake();
             self.head.send_replace(start);
         } else {
             state.start = start;
@@ -300,6 +301,13 @@ impl State {
         (self.start, self.head, self.bytes) = (start, start.max(self.head), 0);
     }
 
+    /// Has every session's readers look: what came for them is not here.
+    fn wake(&self) {
+        for tail in self.sessions.values().filter_map(|session| session.tail.as_ref()) {
+            tail.send_replace(self.head);
+        }
+    }
+
     fn pop(&mut self) {
         let Some(chunk) = self.chunks.pop_front() else { return };
         self.base += 1;
@@ -416,6 +424,7 @@ impl Joined {
                     marks: Arc::new([crate::Mark { seq, end }]),
                     cursor,
                     first,
+                    first_delta: first,
                 }
             }
             None => self.many.finish(cursor, first),

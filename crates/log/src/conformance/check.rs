@@ -177,6 +177,10 @@ fn well_formed(page: &Page, limit: Limit, before_last: usize) {
         "the byte bound ends the page: {before_last} bytes"
     );
     assert!(page.first >= Seq::ZERO.next(), "a page tells the first kept place");
+    assert!(
+        page.first_delta >= page.first,
+        "no delta is kept before the first event"
+    );
     // Of the same moment as its events: else a reader would not be told of what went between the two.
     assert!(
         page.marks.first().is_none_or(|mark| mark.seq >= page.first),

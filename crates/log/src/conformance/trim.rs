@@ -167,6 +167,16 @@ pub async fn deltas_go_and_leave_the_rest(subjects: &Subjects) {
             .map_or_else(|| found.head.next(), |(seq, _)| *seq);
         assert!(found.first_delta <= next, "what is kept is not: {found:?}");
         assert!(found.first <= events[0].0, "other events have not gone: {found:?}");
+        let limit = Limit::events(1);
+        for page in [
+            read(&*log, &Selector::all(), Seq::ZERO, limit).await,
+            read_back(&*log, &Selector::all(), Seq::MAX, limit).await,
+        ] {
+            assert!(
+                page.first_delta > events[gone * 2 - 1].0 && page.first_delta <= next,
+                "a page that could have had them tells that they are gone: {page:?}"
+            );
+        }
     }
 }
 

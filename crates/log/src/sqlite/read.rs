@@ -124,6 +124,9 @@ const SESSION_BACK: &str = concat!(
       AND p.seq > ?1 AND p.seq < ?2 ORDER BY p.seq DESC LIMIT ?3"
 );
 
+/// Before the first nothing is kept, before the second no deltas.
+const HORIZONS: &str = "SELECT a.value, b.value FROM meta a, meta b WHERE a.key = 'first' AND b.key = 'first_delta'";
+
 impl Query {
     fn run(&self, db: &Connection) -> rusqlite::Result<Page> {
         // A replay fills its pages; room for one at once saves copying it as it grows.
@@ -148,16 +151,16 @@ impl Query {
             scan.forward()?
         }
         let Scan { page, cursor, .. } = scan;
-        let first = db
-            .prepare_cached("SELECT value FROM meta WHERE key = 'first'")?
-            .query_row([], |row| row.get(0))?;
-        let first = to_seq(first);
+        let (first, first_delta) = db
+            .prepare_cached(HORIZONS)?
+            .query_row([], |row| Ok((to_seq(row.get(0)?), to_seq(row.get(1)?))))?;
         drop(snapshot);
-        Ok(if self.back {
+        let page = if self.back {
             page.finish_reversed(cursor, first)
         } else {
             page.finish(cursor, first)
-        })
+        };
+        Ok(page.with_first_delta(first_delta))
     }
 }
 

@@ -40,6 +40,14 @@ pub fn control(frame: &ControlFrame, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Writes a place alone, `id: N`: nothing is dispatched, but by the standard a client comes back with it. It must not be ahead of
+/// what the client was sent.
+pub fn place(seq: Seq, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"id: ");
+    decimal(seq.get(), out);
+    out.extend_from_slice(b"\n\n");
+}
+
 /// Writes how long a client waits before it comes back.
 pub fn retry(ms: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"retry: ");

@@ -50,6 +50,9 @@ pub enum Item<'a> {
     Message(Message<'a>),
     /// A line that begins with a colon: no event, but the stream lives.
     Comment,
+    /// An `id:` without data. The standard dispatches nothing, and tells this id from now on when it comes back: all that the
+    /// reader asked for up to there has been sent.
+    Place(&'a str),
 }
 
 /// An event as the standard dispatches it.
@@ -96,6 +99,8 @@ pub struct Parser {
     /// The standard's last event ID string: the buffer as it was when an event ended. A reconnection tells this one.
     last_event_id: String,
     retry: Option<Duration>,
+    /// The event under way has an `id:`.
+    placed: bool,
     /// Some line has ended, so there can be no byte order mark any more.
     begun: bool,
     /// The last line ended in CR: a line feed next belongs to it.
@@ -109,6 +114,7 @@ pub struct Parser {
 enum Step {
     Nothing,
     Comment,
+    Place,
     Message,
 }
 
@@ -142,6 +148,7 @@ impl Parser {
         match self.step(input) {
             Ok(Step::Nothing) => Ok(None),
             Ok(Step::Comment) => Ok(Some(Item::Comment)),
+            Ok(Step::Place) => Ok(Some(Item::Place(&self.last_event_id))),
             Ok(Step::Message) => {
                 self.given = true;
                 Ok(Some(Item::Message(self.message())))
@@ -183,6 +190,7 @@ impl Parser {
     fn clear_event(&mut self) {
         self.data.clear();
         self.kind.clear();
+        self.placed = false;
     }
 
     fn message(&self) -> Message<'_> {
@@ -274,6 +282,7 @@ impl Parser {
             b"id" if memchr::memchr(0, value).is_none() => {
                 self.id.clear();
                 self.id.push_str(&String::from_utf8_lossy(value));
+                self.placed = true;
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 self.retry = Some(Duration::from_millis(saturating_decimal(value)));
@@ -288,8 +297,9 @@ impl Parser {
             self.last_event_id.clone_from(&self.id);
         }
         if self.data.is_empty() {
+            let placed = self.placed;
             self.clear_event();
-            return Step::Nothing;
+            return if placed { Step::Place } else { Step::Nothing };
         }
         Step::Message
     }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -15,7 +15,10 @@ use tokio::{
 use tower::ServiceExt;
 use turnwire_proto::{Code, ErrorReply};
 
-use super::{Reactor, Streaming, body, lane};
+use super::{
+    Reactor, Streaming, body, lane,
+    timed::{Timed, Turns},
+};
 use crate::{config::Limits, observe::Metrics, shutdown::Tasks};
 
 /// How long a refused connection is given to take its answer.
@@ -102,13 +105,20 @@ async fn refuse(mut socket: TcpStream, limit: usize) {
 
 /// Leaves the connection to hyper, with the bytes that were read already.
 pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, read: Vec<u8>, open: Open) {
+    let turns = Arc::new(Turns::default());
+    if read.starts_with(b"PRI ") {
+        turns.no_heads();
+    }
     let (input, output) = socket.into_split();
     let input = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(read), input);
-    let io = TokioIo::new(tokio::io::join(input, output));
+    let socket = tokio::io::join(input, output);
+    let io = TokioIo::new(Timed::new(socket, turns.clone(), &front.limits, front.metrics.clone()));
     let shared = front.reactor.shared().clone();
     let router = front.router.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (router, shared) = (router.clone(), shared.clone());
+        let (router, shared, turns) = (router.clone(), shared.clone(), turns.clone());
+        // Here and not when the future is first polled: until the turn has begun, what is read counts as a head.
+        let turn = turns.begin();
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -118,7 +128,12 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
             };
             if let Some(ready) = Streaming::take(&mut response) {
                 *response.body_mut() = body::body(shared, ready);
+                turns.streaming();
             }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                turns.no_heads();
+            }
+            drop(turn);
             Ok::<_, Infallible>(response)
         }
     });
@@ -126,7 +141,7 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
     builder
         .http1()
         .timer(TokioTimer::new())
-        // It counts while a connection is idle, too; the first head had the lane's shorter time.
+        // It counts while a connection is idle, too; a head that has begun has a shorter time, which `Timed` keeps.
         .header_read_timeout(front.limits.idle_time)
         .max_buf_size(front.limits.head_bytes.max(8192))
         .half_close(true);

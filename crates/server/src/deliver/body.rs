@@ -10,7 +10,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use turnwire_log::Limit;
-use turnwire_proto::{GapReason, sse};
 
 use super::{Ready, frames, reactor::Shared};
 use crate::observe::Metrics;
@@ -65,7 +64,7 @@ impl State {
         }
         if !self.opened {
             self.opened = true;
-            return Some(frames::opening(&self.ready.subscription.opening()).into());
+            return Some(frames::opening(&mut self.ready.subscription).into());
         }
         loop {
             self.control.mark_unchanged();
@@ -84,12 +83,11 @@ impl State {
                     return Some(self.bye("store_unavailable", Some(Duration::from_secs(2))));
                 }
             };
-            if let Some(gap) = self.ready.subscription.advance(&page) {
-                self.shared.metrics.gap(GapReason::Trimmed);
-                let mut frame = Vec::new();
-                sse::control(&gap, &mut frame);
-                frame.extend_from_slice(&page.run);
-                return Some(frame.into());
+            let gaps = self.ready.subscription.advance(&page);
+            if !gaps.is_empty() {
+                let mut piece = frames::gaps(&gaps, &self.shared.metrics);
+                piece.extend_from_slice(&page.run);
+                return Some(piece.into());
             }
             if !page.is_empty() {
                 self.shared.metrics.delivered_pages.inc();
@@ -108,7 +106,7 @@ impl State {
                 },
                 _ = self.control.changed() => {}
                 () = sleep_until(due) => if heartbeat <= Instant::now() {
-                    return Some(Bytes::from_static(sse::COMMENT_HEARTBEAT));
+                    return Some(frames::heartbeat(self.ready.subscription.cursor()).into());
                 },
             }
         }
@@ -117,6 +115,6 @@ impl State {
     fn bye(&mut self, reason: &'static str, retry: Option<Duration>) -> Bytes {
         self.ended = true;
         Metrics::count(&self.shared.metrics.ended, "reason", reason);
-        frames::bye(reason, retry).into()
+        frames::bye(self.ready.subscription.cursor(), reason, retry).into()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use turnwire_proto::{ControlFrame, sse};
+use turnwire_proto::{ControlFrame, GapReason, Seq, sse};
+
+use crate::{hub::Subscription, observe::Metrics};
 
 /// What a client waits before it comes back, at the least: a restart takes about as long.
 const RETRY_MS: u64 = 1000;
@@ -17,21 +19,47 @@ pub(super) fn jitter(bound: u64) -> u64 {
     u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
 }
 
-/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps.
-pub(super) fn opening(frames: &[ControlFrame]) -> Vec<u8> {
+/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps, the place where it begins.
+pub(super) fn opening(subscription: &mut Subscription) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     sse::retry(RETRY_MS + jitter(RETRY_SPREAD_MS), &mut out);
     out.extend_from_slice(sse::COMMENT_CONNECTED);
-    for frame in frames {
-        sse::control(frame, &mut out);
+    for frame in subscription.opening() {
+        sse::control(&frame, &mut out);
+    }
+    sse::place(subscription.cursor(), &mut out);
+    out
+}
+
+/// What cannot be had, and, where it is passed, that it is. Each is counted.
+pub(super) fn gaps(gaps: &[ControlFrame], metrics: &Metrics) -> Vec<u8> {
+    let mut out = Vec::new();
+    for gap in gaps {
+        sse::control(gap, &mut out);
+        let ControlFrame::Gap { next, reason, .. } = gap else {
+            continue;
+        };
+        metrics.gap(*reason);
+        if *reason == GapReason::Trimmed {
+            sse::place(next.prev(), &mut out);
+        }
     }
     out
 }
 
-/// What ends one: why, and when to come back if that is of use.
-pub(super) fn bye(reason: &str, retry: Option<Duration>) -> Vec<u8> {
+/// A sign of life, and how far the reader is: `cursor` is what has been written to it, all that it asked for up to there.
+pub(super) fn heartbeat(cursor: Seq) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32);
+    out.extend_from_slice(sse::COMMENT_HEARTBEAT);
+    sse::place(cursor, &mut out);
+    out
+}
+
+/// What ends one: how far the reader is, why, and when to come back if that is of use.
+pub(super) fn bye(cursor: Seq, reason: &str, retry: Option<Duration>) -> Vec<u8> {
     let retry_ms = retry.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     let mut out = Vec::new();
+    sse::place(cursor, &mut out);
     sse::control(
         &ControlFrame::Bye {
             reason: reason.to_owned(),

@@ -11,6 +11,7 @@ mod head;
 mod lane;
 mod reactor;
 mod stream;
+mod timed;
 
 use std::sync::{Arc, Mutex};
 

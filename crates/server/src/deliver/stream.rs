@@ -16,7 +16,6 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use turnwire_log::{Limit, Page};
-use turnwire_proto::{GapReason, sse};
 
 use super::{Ready, accept::Open, frames, reactor::Shared};
 use crate::{auth::Standing, hub::Subscription, observe::Metrics};
@@ -75,7 +74,7 @@ pub(super) async fn run(shared: Arc<Shared>, socket: std::net::TcpStream, head: 
 
 impl Stream {
     async fn go(&mut self, mut head: Vec<u8>) -> End {
-        head.extend(frames::opening(&self.subscription.opening()));
+        head.extend(frames::opening(&mut self.subscription));
         if let Err(end) = self.write(&head).await {
             return end;
         }
@@ -117,11 +116,9 @@ impl Stream {
                 return Err(End::Bye("store_unavailable", Some(Duration::from_secs(2))));
             }
         };
-        if let Some(gap) = self.subscription.advance(&page) {
-            self.shared.metrics.gap(GapReason::Trimmed);
-            let mut frame = Vec::new();
-            sse::control(&gap, &mut frame);
-            self.write(&frame).await?;
+        let gaps = self.subscription.advance(&page);
+        if !gaps.is_empty() {
+            self.write(&frames::gaps(&gaps, &self.shared.metrics)).await?;
         }
         if !page.is_empty() {
             if page.run.len() >= AHEAD.bytes {
@@ -169,7 +166,8 @@ impl Stream {
             () = timer.as_mut() => {
                 let due = self.written + self.shared.limits.heartbeat;
                 if due <= Instant::now() {
-                    self.write(sse::COMMENT_HEARTBEAT).await?;
+                    // What was read is written before anything is waited for, so the cursor is what the reader has.
+                    self.write(&frames::heartbeat(self.subscription.cursor())).await?;
                 }
                 timer.reset(self.written + self.shared.limits.heartbeat);
                 Ok(())
@@ -221,7 +219,9 @@ impl Stream {
             End::Bye(reason, retry) => {
                 Metrics::count(&metrics.ended, "reason", reason);
                 // A reader that does not take its last frame has missed only that.
-                let _ = self.write(&frames::bye(reason, retry)).await;
+                let _ = self
+                    .write(&frames::bye(self.subscription.cursor(), reason, retry))
+                    .await;
                 let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
             }
         }

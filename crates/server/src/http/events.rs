@@ -57,11 +57,14 @@ async fn publish(
     State(app): State<App>,
     grant: Grant<Publish>,
     queued: Option<Extension<Queued>>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let queued = queued.map_or_else(Queued::default, |Extension(queued)| queued);
-    let done = match Shape::of(&headers) {
+    // What a producer says in the query would be said to nobody.
+    let asked = query.map_or(Ok(()), |query| EventQuery::parse(Some(&query), &[]).map(drop));
+    let done = match asked.and_then(|()| Shape::of(&headers)) {
         Ok(shape) => intake::take(&app, &grant, shape, &headers, body, &queued).await,
         Err(refusal) => Err(refusal),
     };

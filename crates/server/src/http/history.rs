@@ -156,7 +156,8 @@ impl Answer {
         }
     }
 
-    /// `next` is the cursor for `after`, `prev` the one for `before`; null where there is no more.
+    /// `next` is the cursor for `after`, always a place: what is not there yet may come. `prev` is the one for `before`, null where
+    /// there is no more.
     fn reply(&self, way: Way, bounds: &Bounds) -> Response {
         let (next, prev) = match way {
             Way::After(after) => (

@@ -150,7 +150,7 @@ fn invalid(error: &Invalid) -> Refusal {
     };
     // What is no object at all has no field: then it is the body that is wrong.
     let mut refusal = Refusal::new(code, error.to_string()).with("field", error.field().unwrap_or("body"));
-    if let Invalid::Large { limit, .. } = error {
+    if let Invalid::Large { limit, .. } | Invalid::Deep { limit, .. } = error {
         refusal = refusal.with("limit", *limit);
     }
     refusal

@@ -54,6 +54,13 @@ pub(crate) const HISTORY: &[&str] = &[
     "ticket",
 ];
 
+/// Parameters of `GET /api/sessions`.
+pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
+/// Parameters of a GET that takes none of its own.
+pub(crate) const NONE: &[&str] = &["ticket"];
+/// Parameters that may be there more than once.
+const REPEATED: &[&str] = &["agent", "type", "source"];
+
 impl EventQuery {
     /// Reads a query string.
     ///
@@ -69,15 +76,22 @@ impl EventQuery {
             limit: None,
             search: None,
         };
+        let mut seen: Vec<&str> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*key) {
+            let Some(known) = known.iter().find(|known| **known == key) else {
                 let key: String = key.chars().take(limits::KIND).collect();
-                let text = format!(
-                    "`{key}` is not a parameter of this route; it takes {}",
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
                     known.join(", ")
-                );
+                };
+                let text = format!("`{key}` is not a parameter of this route; it takes {known}");
                 return Err(Refusal::field(&key, text));
+            };
+            if seen.contains(known) && !REPEATED.contains(known) {
+                return Err(Refusal::field(&key, format!("`{key}` is there twice")));
             }
+            seen.push(known);
             // Bytes that are no text have been replaced by this: whoever means it would find something else.
             if value.contains(char::REPLACEMENT_CHARACTER) && !is_text(query.unwrap_or_default()) {
                 return Err(Refusal::field(&key, format!("`{key}` is not UTF-8, percent-encoded")));
@@ -92,17 +106,24 @@ impl EventQuery {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
         match key {
-            "after" => once(key, &mut self.after, value),
-            "since" => once(key, &mut self.after, value),
-            "before" => once(key, &mut self.before, value),
-            "epoch" => once(key, &mut self.epoch, value),
-            "session_id" => once(key, &mut self.what.session, value),
+            "after" | "since" => {
+                if self.after.replace(parsed(key, value)?).is_some() {
+                    return Err(Refusal::field(
+                        key,
+                        "`after` and `since` are the same: one of them is enough",
+                    ));
+                }
+                Ok(())
+            }
+            "before" => one(key, &mut self.before, value),
+            "epoch" => one(key, &mut self.epoch, value),
+            "session_id" => one(key, &mut self.what.session, value),
             "tail" => {
-                once(key, &mut self.tail, value)?;
+                one(key, &mut self.tail, value)?;
                 within(key, self.tail, TAIL)
             }
             "limit" => {
-                once(key, &mut self.limit, value)?;
+                one(key, &mut self.limit, value)?;
                 within(key, self.limit, limits::PAGE)
             }
             "agent" => many(key, &mut self.what.agents, value),
@@ -165,10 +186,8 @@ fn is_text(query: &str) -> bool {
     std::str::from_utf8(&bytes).is_ok()
 }
 
-fn once<T: FromStr<Err: std::fmt::Display>>(key: &str, slot: &mut Option<T>, value: &str) -> Result<(), Refusal> {
-    if slot.replace(parsed(key, value)?).is_some() {
-        return Err(Refusal::field(key, format!("`{key}` is there twice")));
-    }
+fn one<T: FromStr<Err: std::fmt::Display>>(key: &str, slot: &mut Option<T>, value: &str) -> Result<(), Refusal> {
+    *slot = Some(parsed(key, value)?);
     Ok(())
 }
 
@@ -249,5 +268,44 @@ mod tests {
             );
         }
         assert!(EventQuery::parse(Some("limit=1001"), HISTORY).is_err());
+    }
+
+    #[test]
+    fn what_is_no_list_is_there_once() {
+        let id = "0199e0a2-7c1e-7b6e-9d0f-2f6f3c1d9a10";
+        for (known, pairs) in [
+            (
+                STREAM,
+                &["after=1", "since=1", "tail=1", "epoch=", "format=native", "ticket=x"][..],
+            ),
+            (
+                HISTORY,
+                &[
+                    "before=1",
+                    "limit=1",
+                    "session_id=a",
+                    "deltas=1",
+                    "raw=1",
+                    "q=a",
+                    "ticket=x",
+                ],
+            ),
+            (SESSIONS, &["before=1", "limit=1", "ticket=x"]),
+            (NONE, &["ticket=x"]),
+        ] {
+            for pair in pairs {
+                let pair = pair.replace("epoch=", &format!("epoch={id}"));
+                let (key, _) = pair.split_once('=').unwrap();
+                assert!(EventQuery::parse(Some(&pair), known).is_ok(), "{pair}");
+                let refusal = EventQuery::parse(Some(&format!("{pair}&{pair}")), known).unwrap_err();
+                assert!(
+                    format!("{refusal:?}").contains(&format!("`{key}` is there twice")),
+                    "{refusal:?}"
+                );
+            }
+        }
+        let lists = "agent=a&agent=b&type=a&type=b&source=a&source=b";
+        assert_eq!(EventQuery::parse(Some(lists), STREAM).unwrap().what.kinds.len(), 2);
+        assert!(EventQuery::parse(Some("x=1"), &[]).is_err());
     }
 }

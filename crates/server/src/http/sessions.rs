@@ -44,7 +44,7 @@ async fn list(
     grant: Grant<Read>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Sessions>, Refusal> {
-    let query = EventQuery::parse(query.as_deref(), &["before", "limit", "ticket"])?;
+    let query = EventQuery::parse(query.as_deref(), query::SESSIONS)?;
     let limit = query.limit.unwrap_or(PAGE).min(limits::PAGE);
     let before = query.before.unwrap_or(Seq::MAX);
     let visible = grant.visibility().clone();
@@ -86,7 +86,9 @@ async fn one(
     State(app): State<App>,
     grant: Grant<Read>,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Session>, Refusal> {
+    EventQuery::parse(query.as_deref(), query::NONE)?;
     let id = session_id(&grant, id)?;
     let head = app.hub().bounds(&grant).await?.head;
     app.views().reach(head).await;

@@ -25,6 +25,8 @@ pub struct Subscription {
     what: Selector,
     after: Seq,
     tail: watch::Receiver<Seq>,
+    /// The reader knows that no deltas before this place are kept; zero while it was told of none.
+    told_deltas: Seq,
     /// Told before anything else.
     opening: Vec<ControlFrame>,
 }
@@ -45,12 +47,21 @@ impl Subscription {
             Start::Tail(count) => (tail_cursor(&*log, &what, head, count).await?, Vec::new()),
             Start::After(after, of) => cursor(&what, after, of, &bounds),
         };
+        let told_deltas = gaps.iter().find_map(|gap| match gap {
+            ControlFrame::Gap {
+                next,
+                reason: GapReason::DeltasTrimmed,
+                ..
+            } => Some(*next),
+            _ => None,
+        });
         opening.extend(gaps);
         Ok(Self {
             log,
             what,
             after,
             tail,
+            told_deltas: told_deltas.unwrap_or(Seq::ZERO),
             opening,
         })
     }
@@ -85,18 +96,30 @@ impl Subscription {
         Ok((page, more))
     }
 
-    /// Takes a page as read. A gap is answered when events before it are no longer kept.
-    pub(crate) fn advance(&mut self, page: &Page) -> Option<ControlFrame> {
-        let after = self.after;
+    /// Takes a page as read. Gaps are answered when events before it, or deltas that it would have had, are no longer kept.
+    pub(crate) fn advance(&mut self, page: &Page) -> Vec<ControlFrame> {
+        let mut after = self.after;
         self.after = page.cursor.max(after);
-        (page.first > after.next()).then(|| {
-            self.after = self.after.max(page.first.prev());
-            ControlFrame::Gap {
+        // Almost always empty, and then it is not allocated.
+        let mut gaps = Vec::new();
+        if page.first > after.next() {
+            gaps.push(ControlFrame::Gap {
                 after,
                 next: page.first,
                 reason: GapReason::Trimmed,
-            }
-        })
+            });
+            after = page.first.prev();
+            self.after = self.after.max(after);
+        }
+        if page.first_delta > after.next() && page.first_delta > self.told_deltas && wants_deltas(&self.what) {
+            gaps.push(ControlFrame::Gap {
+                after: after.max(self.told_deltas.prev()),
+                next: page.first_delta,
+                reason: GapReason::DeltasTrimmed,
+            });
+            self.told_deltas = page.first_delta;
+        }
+        gaps
     }
 
     /// Waits until there may be more. `false`: the log is gone.
@@ -106,17 +129,17 @@ impl Subscription {
         self.tail.changed().await.is_ok()
     }
 
-    /// The next page that is not empty, and the gap before it if there is one.
+    /// The next page that is not empty, and the gaps before it.
     ///
     /// # Errors
     /// The log could not be read; the cursor stays where it was.
-    pub async fn next(&mut self) -> Result<(Option<ControlFrame>, Page), ReadError> {
+    pub async fn next(&mut self) -> Result<(Vec<ControlFrame>, Page), ReadError> {
         loop {
             self.mark();
             let (page, more) = self.read(Limit::RUN).await?;
-            let gap = self.advance(&page);
-            if gap.is_some() || !page.is_empty() {
-                return Ok((gap, page));
+            let gaps = self.advance(&page);
+            if !gaps.is_empty() || !page.is_empty() {
+                return Ok((gaps, page));
             }
             if !more && !self.woken().await {
                 // The log is gone; there will be nothing more.
@@ -151,11 +174,14 @@ fn cursor(what: &Selector, after: Seq, of: Option<Epoch>, bounds: &Bounds) -> (S
     if after.next() < first {
         return (first.prev(), gap(after, first, GapReason::Trimmed));
     }
-    let deltas = what.deltas && (what.kinds.is_empty() || what.kinds.iter().any(turnwire_proto::Kind::is_delta));
-    if deltas && after.next() < first_delta {
+    if wants_deltas(what) && after.next() < first_delta {
         return (after, gap(after, first_delta, GapReason::DeltasTrimmed));
     }
     (after, Vec::new())
+}
+
+fn wants_deltas(what: &Selector) -> bool {
+    what.deltas && (what.kinds.is_empty() || what.kinds.iter().any(turnwire_proto::Kind::is_delta))
 }
 
 /// The cursor before the last `count` events.
@@ -170,4 +196,72 @@ async fn tail_cursor(log: &dyn Log, what: &Selector, head: Seq, count: usize) ->
         before = page.cursor;
     }
     Ok(before.prev())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use async_trait::async_trait;
+    use turnwire_log::{AppendError, Appended, Retention, StoreError, Trimmed, memory::MemoryLog};
+    use turnwire_proto::{Kind, Name, NewEvent, Object, Timestamp};
+
+    use super::*;
+
+    /// A log to which an event is appended right behind a read, before its reader hears of the read.
+    #[derive(Default)]
+    struct Behind {
+        inner: MemoryLog,
+        next: Mutex<Option<NewEvent>>,
+    }
+
+    #[async_trait]
+    impl Log for Behind {
+        async fn append(&self, batch: &[NewEvent]) -> Result<Appended, AppendError> {
+            self.inner.append(batch).await
+        }
+
+        async fn read(&self, what: &Selector, after: Seq, limit: Limit) -> Result<Page, ReadError> {
+            let page = self.inner.read(what, after, limit).await?;
+            let next = self.next.lock().unwrap().take();
+            if let Some(event) = next {
+                self.inner.append(&[event]).await.unwrap();
+            }
+            Ok(page)
+        }
+
+        async fn read_back(&self, what: &Selector, before: Seq, limit: Limit) -> Result<Page, ReadError> {
+            self.inner.read_back(what, before, limit).await
+        }
+
+        async fn tail(&self, what: &Selector) -> Result<watch::Receiver<Seq>, ReadError> {
+            self.inner.tail(what).await
+        }
+
+        async fn bounds(&self) -> Result<Bounds, ReadError> {
+            self.inner.bounds().await
+        }
+
+        async fn trim(&self, policy: &Retention) -> Result<Trimmed, StoreError> {
+            self.inner.trim(policy).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_committed_between_a_read_and_the_wait_behind_it_is_read_next() {
+        let log = Arc::new(Behind::default());
+        let source = Name::new("test").unwrap();
+        let note = || NewEvent::new(Kind::NOTE, source.clone(), Timestamp::UNIX_EPOCH, Object::empty());
+        let tail = log.tail(&Selector::all()).await.unwrap();
+        let mut reader = Subscription::open(log.clone(), Selector::all(), Start::Live, tail)
+            .await
+            .unwrap();
+        for place in 1..=3 {
+            *log.next.lock().unwrap() = Some(note());
+            // The clock stands while anything can run: the time passes only when nothing would ever come.
+            let next = tokio::time::timeout(Duration::from_secs(1), reader.next()).await;
+            let (gaps, page) = next.expect("the reader was woken").unwrap();
+            assert_eq!((gaps.len(), page.cursor.get()), (0, place));
+        }
+    }
 }

@@ -151,6 +151,58 @@ async fn a_second_head_that_does_not_come_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_later_head_has_as_much_time_as_the_first_and_what_is_no_head_has_more() {
+    let world = World::with(|config| {
+        config.limits.head_time = Duration::from_millis(300);
+        config.limits.idle_time = Duration::from_secs(3600);
+        config.limits.body_time = Duration::from_secs(3600);
+        config.limits.heartbeat = Duration::from_secs(3600);
+    })
+    .await;
+    let get = format!("{}\r\n", world.head("GET", "/healthz"));
+    let mut idle = world.wire().await;
+    idle.send(&get).await;
+    idle.reply().await.ok();
+    let mut stream = world.stream_of_hyper("/api/events").await;
+    stream.control("hello").await;
+    let mut body = world.wire().await;
+    let (head, line) = (world.head("POST", "/api/events"), format!("{}\n", note("a", "x")));
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    body.send(format!(
+        "{head}Content-Type: {NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"
+    ))
+    .await;
+    assert_eq!(stream.event().await["seq"], 1);
+
+    // These are the clock: when they are closed, the others have waited longer than a head may.
+    for start in ["G", "GET /api/ev"] {
+        let mut late = world.wire().await;
+        late.send(&get).await;
+        late.reply().await.ok();
+        late.send(start).await;
+        assert!(late.rest().await.is_empty());
+    }
+    let mut trickling = world.wire().await;
+    trickling.send(&get).await;
+    trickling.reply().await.ok();
+    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    within("the server to have enough", async {
+        trickling.send("GET /api/events HTTP/1.1\r\nX: ").await;
+        while trickling.send("x").await {
+            beat.tick().await;
+        }
+    })
+    .await;
+    world.metric("turnwire_connections_slow_total 3").await;
+
+    body.send(format!("{chunk}0\r\n\r\n")).await;
+    assert_eq!(body.reply().await.ok()["written"], 2);
+    assert_eq!(stream.event().await["seq"], 2);
+    idle.send(&get).await;
+    idle.reply().await.ok();
+}
+
+#[tokio::test]
 async fn a_body_that_stands_still_is_answered_408_and_writes_nothing() {
     let world = impatient().await;
     let head = world.head("POST", "/api/events");

@@ -14,11 +14,19 @@ const EVENTS: usize = 48;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_reading_is_cut_and_loses_nothing_and_costs_nobody_else() {
     let world = World::with(|config| config.limits.write_deadline = Duration::from_secs(3)).await;
-    let mut wire = world.narrow_wire().await;
-    wire.send(format!("{}\r\n", world.head("GET", "/api/events?after=0")))
-        .await;
-    let mut slow = Stream::open(wire).await;
-    slow.control("hello").await;
+    let mut slow = Vec::new();
+    for hyper in [false, true] {
+        let mut wire = world.narrow_wire().await;
+        if hyper {
+            wire.send(format!("{}\r\n", world.head("GET", "/healthz"))).await;
+            wire.reply().await.ok();
+        }
+        wire.send(format!("{}\r\n", world.head("GET", "/api/events?after=0")))
+            .await;
+        let mut stream = Stream::open(wire).await;
+        stream.control("hello").await;
+        slow.push(stream);
+    }
     let mut other = world.stream("/api/events?after=0").await;
     let text = "x".repeat(500 * 1024);
     let publish = async {
@@ -29,15 +37,31 @@ async fn a_reader_that_stops_reading_is_cut_and_loses_nothing_and_costs_nobody_e
     let ((), theirs) = tokio::join!(publish, other.until(EVENTS as u64));
     assert_eq!(theirs.len(), EVENTS);
     world
-        .metric("turnwire_streams_ended_total{reason=\"slow_reader\"} 1")
+        .metric("turnwire_streams_ended_total{reason=\"slow_reader\"} 2")
         .await;
 
-    let mut got = seqs(&slow.remains().await);
-    assert!(got.len() < EVENTS, "it was cut");
-    let cursor = got.last().copied().unwrap_or(0);
-    let mut again = world.stream(&format!("/api/events?after={cursor}")).await;
-    got.extend(seqs(&again.until(EVENTS as u64).await));
-    assert_eq!(got, (1..=EVENTS as u64).collect::<Vec<_>>());
+    for mut slow in slow {
+        let mut got = seqs(&slow.remains().await);
+        assert!(got.len() < EVENTS, "it was cut");
+        let cursor = got.last().copied().unwrap_or(0);
+        let mut again = world.stream(&format!("/api/events?after={cursor}")).await;
+        got.extend(seqs(&again.until(EVENTS as u64).await));
+        assert_eq!(got, (1..=EVENTS as u64).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_is_cut() {
+    let world = World::with(|config| config.limits.write_deadline = Duration::from_millis(300)).await;
+    let text = "x".repeat(1000 * 1024);
+    for _ in 0..8 {
+        world.publish(&note("a", &text)).await;
+    }
+    let mut wire = world.narrow_wire().await;
+    let page = format!("{}\r\n", world.head("GET", "/api/events/history?after=0"));
+    wire.send(page.repeat(8)).await;
+    world.metric("turnwire_connections_slow_total 1").await;
+    world.metric("turnwire_connections_open 1").await;
 }
 
 /// No heartbeat wakes these streams: whatever they notice, they were told.

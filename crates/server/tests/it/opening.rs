@@ -16,6 +16,7 @@ async fn a_stream_says_hello_at_once_before_any_event() {
         assert_eq!(stream.frame().await, Some(Frame::Comment("connected".into())));
         let hello = json!({"epoch": epoch, "first": 1, "head": 0});
         assert_eq!(stream.frame().await, Some(Frame::Control("hello".into(), hello)));
+        assert_eq!(stream.frame().await, Some(Frame::Place(0)));
     }
 }
 

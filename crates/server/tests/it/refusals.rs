@@ -1,7 +1,7 @@
 //! Bad input: each gets the one shape of an error, nothing is written, and the server goes on.
 
 use serde_json::{Value, json};
-use turnwire_proto::limits;
+use turnwire_proto::{Json, Kind, Name, NewEvent, Object, Timestamp, limits};
 
 use crate::world::{World, chunked, lines, note, notes};
 
@@ -89,19 +89,33 @@ async fn what_is_no_text_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_however_deep_is_passed_on_and_harms_nobody() {
+async fn what_is_nested_deeper_than_readers_read_is_refused_and_what_is_not_is_read() {
     let world = World::start().await;
-    let deep = format!(
-        "{{\"type\":\"note\",\"data\":{}1{}}}",
-        "{\"a\":".repeat(100_000),
-        "}".repeat(100_000)
-    );
-    world.post(JSON, &deep).await.ok();
-    world.post(JSON, format!("[{deep},{deep}]")).await.ok();
+    let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+    for field in ["data", "raw"] {
+        for levels in [limits::LEVELS + 1, 100_000] {
+            let deep = format!("{{\"type\":\"note\",\"{field}\":{}}}", nested(levels));
+            for (media_type, body) in [(JSON, deep.clone()), (JSON, format!("[{deep}]")), (NDJSON, deep)] {
+                let details = world
+                    .post(media_type, body)
+                    .await
+                    .refused_field(400, "bad_request", field);
+                assert_eq!(details["limit"], limits::LEVELS);
+            }
+        }
+        let deepest = format!("{{\"type\":\"note\",\"{field}\":{}}}", nested(limits::LEVELS));
+        world.post(JSON, deepest).await.ok();
+    }
+    assert_eq!(world.history("raw=true").await["events"].as_array().unwrap().len(), 2);
+    assert!(world.stream("/api/events?after=0").await.event().await["data"]["a"].is_object());
+    // What a log has from elsewhere harms nobody either.
+    let body = Object::new(Json::parse(&nested(100_000)).unwrap()).unwrap();
+    let event = NewEvent::new(Kind::NOTE, Name::new("test").unwrap(), Timestamp::now(), body);
+    world.server().log().append(&[event]).await.unwrap();
     world.publish(&note("a", "findable")).await;
     let found = world.history("q=findable").await;
     assert_eq!(found["events"][0]["seq"], 4, "what looks into bodies goes on behind it");
-    let page = world.get("/api/events/history?limit=1&before=2").await;
+    let page = world.get("/api/events/history?after=2&limit=1").await;
     assert!(page.text().contains(&"{\"a\":".repeat(100_000)));
     // A list as deep as the body is no event at all.
     world
@@ -208,6 +222,8 @@ async fn a_bad_query_names_its_parameter() {
         ("after=99999999999999999999999", "after"),
         ("after=1%00", "after"),
         ("after=1&after=2", "after"),
+        ("deltas=true&deltas=true", "deltas"),
+        ("raw=1&raw=0", "raw"),
         ("type=Not-A-Kind", "type"),
         ("type=", "type"),
         ("agent=", "agent"),
@@ -231,6 +247,7 @@ async fn a_bad_query_names_its_parameter() {
         ("tail=100001", "tail"),
         ("epoch=1", "epoch"),
         ("format=xml", "format"),
+        ("format=native&format=native", "format"),
         ("limit=5", "limit"),
         ("before=5", "before"),
     ];
@@ -241,6 +258,7 @@ async fn a_bad_query_names_its_parameter() {
         ("before=x", "before"),
         ("after=1&before=2", "before"),
         ("tail=5", "tail"),
+        ("q=a&q=b", "q"),
     ];
     for (query, field) in both.iter().chain(stream) {
         world
@@ -254,6 +272,12 @@ async fn a_bad_query_names_its_parameter() {
             .await
             .refused_field(400, "bad_request", field);
     }
+    world
+        .get("/api/sessions/a?colour=red")
+        .await
+        .refused_field(400, "bad_request", "colour");
+    let publish = world.request("POST", "/api/events?session_id=a", JSON, note("b", "x").to_string());
+    world.ask(publish).await.refused_field(400, "bad_request", "session_id");
     for (query, field) in [("limit=0", "limit"), ("before=x", "before"), ("after=1", "after")] {
         world
             .get(&format!("/api/sessions?{query}"))

@@ -100,8 +100,10 @@ async fn a_silent_stream_says_that_it_lives() {
         world.stream("/api/sessions/silent/events").await,
     ] {
         stream.control("hello").await;
+        assert_eq!(stream.frame().await, Some(Frame::Place(0)));
         for _ in 0..3 {
             assert_eq!(stream.frame().await, Some(Frame::Comment("hb".into())));
+            assert_eq!(stream.frame().await, Some(Frame::Place(0)));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use turnwire_log::{
-    Log,
-    faulty::{Call, Faults, Faulty},
+    Log, Retention,
+    faulty::{Call, Faults, Faulty, Gate},
     memory::MemoryLog,
     sqlite::{Options, SqliteLog},
 };
@@ -212,4 +212,55 @@ async fn a_full_disk_is_503_and_all_that_was_acknowledged_stays() {
     let mut stream = world.stream("/api/events?after=0").await;
     stream.until(acknowledged).await;
     world.get("/readyz").await.ok();
+}
+
+#[tokio::test]
+async fn a_reader_that_is_behind_is_told_of_deltas_that_are_deleted_before_it_reads_them() {
+    let (world, faults) = faulty().await;
+    let urls = [
+        "/api/events",
+        "/api/sessions/a/events",
+        "/api/events?type=note,text_delta",
+    ];
+    let mut readers = Vec::new();
+    for url in urls {
+        readers.push(world.stream(url).await);
+        readers.push(world.stream_of_hyper(url).await);
+    }
+    let mut whole = world.stream("/api/events?deltas=false").await;
+    world.publish(&note("a", "first")).await;
+    for reader in readers.iter_mut().chain([&mut whole]) {
+        assert_eq!(reader.event().await["seq"], 1);
+    }
+    // Nobody reads: what is written now is deleted before anybody has it.
+    faults.hold(Call::Read, Gate::Call);
+    let old = |kind: &str| json!({"type": kind, "session_id": "a", "timestamp": "2020-01-01T00:00:00.000Z"});
+    world
+        .publish(&json!([
+            old("text_delta"),
+            old("note"),
+            old("text_delta"),
+            old("note"),
+            note("a", "new")
+        ]))
+        .await;
+    faults.held(Call::Read, Gate::Call, 1).await;
+    let policy = Retention {
+        deltas_before: Timestamp::from_millis(1_600_000_000_000),
+        ..Retention::default()
+    };
+    assert_eq!(world.server().log().trim(&policy).await.unwrap().events, 2);
+    let next = world.server().log().bounds().await.unwrap().first_delta;
+    faults.heal();
+    for reader in &mut readers {
+        let gap = reader.control("gap").await;
+        assert_eq!(gap, json!({"after": 1, "next": next, "reason": "deltas_trimmed"}));
+        assert_eq!(seqs(&reader.until(6).await), [3, 5, 6]);
+    }
+    assert_eq!(seqs(&whole.until(6).await), [3, 5, 6]);
+    // What was told is not told again.
+    world.publish(&note("a", "after")).await;
+    for reader in readers.iter_mut().chain([&mut whole]) {
+        assert_eq!(reader.event().await["seq"], 7);
+    }
 }

@@ -13,6 +13,14 @@ function parse(chunks, max) {
   return { frames, retries, brief: frames.map(({ type, data, id }) => [type, data, id]) };
 }
 
+test('an id alone is no event, and is told as a place', () => {
+  /** @type {string[]} */
+  const places = [];
+  const parser = new SseParser(() => assert.fail(), undefined, undefined, (id) => places.push(id));
+  for (const sign of 'id: 7\n\n: hb\n\nid: 9\n\nevent: e\n\nid: 1\0\n\nid: 14\n') parser.push(sign);
+  assert.deepEqual(places, ['7', '9']);
+});
+
 test('the rules of the standard hold', () => {
   /** @type {[string, string[][]][]} */
   const cases = [

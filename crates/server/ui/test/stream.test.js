@@ -84,6 +84,12 @@ test('a reader goes on from its cursor, and shows nothing twice', async (t) => {
   assert.deepEqual(seen.asked, ['/api/events?after=0', `/api/events?after=2&epoch=${EPOCH}`, `/api/events?after=4&epoch=${EPOCH}`]);
 });
 
+test('a reader for whom there is nothing goes on from where it was told that it is', async (t) => {
+  const seen = await subscribe(t, [stream([hello(3), 'id: 2\n\n', event(3), ': hb\n\nid: 90\n\n', 'id: x\n\n', 'id: 5\n\n'])]);
+  assert.deepEqual([seen.seqs, seen.subscription.cursor], [[3], 90]);
+  assert.equal(seen.asked[1], `/api/events?after=90&epoch=${EPOCH}`);
+});
+
 test('an event that is cut in the middle is asked for again', async (t) => {
   const seen = await subscribe(t, [stream([hello(2), event(1), event(2).slice(0, 20)]), stream([hello(2), event(2)])]);
   assert.deepEqual(seen.seqs, [1, 2]);

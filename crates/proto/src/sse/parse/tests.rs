@@ -14,6 +14,7 @@ fn parse<'a>(parser: &mut Parser, pieces: impl IntoIterator<Item = &'a [u8]>) ->
     for mut piece in pieces {
         while let Some(item) = parser.next(&mut piece)? {
             items.push(match item {
+                Item::Place(_) => continue,
                 Item::Comment => None,
                 Item::Message(m) => message(m.kind, m.data, m.last_event_id),
             });
@@ -54,6 +55,24 @@ fn the_examples_of_the_standard_give_what_it_says() {
         whole("event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\n"),
         [message("add", "73857293", ""), message("remove", "2153", "")]
     );
+}
+
+#[test]
+fn an_id_alone_is_no_event_and_is_what_the_client_comes_back_with() {
+    let stream = b"id: 7\n\n: hb\n\nid: 9\n\ndata: x\nid: 12\n\nevent: e\n\nid: 13\0\n\nid: 14\n";
+    for size in 1..=stream.len() {
+        let mut parser = Parser::new();
+        let mut places = Vec::new();
+        for mut piece in stream.chunks(size) {
+            while let Some(item) = parser.next(&mut piece).unwrap() {
+                if let Item::Place(place) = item {
+                    places.push(place.to_owned());
+                }
+            }
+        }
+        assert_eq!(places, ["7", "9"]);
+        assert_eq!(parser.last_event_id(), "12");
+    }
 }
 
 #[test]
