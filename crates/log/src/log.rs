@@ -17,8 +17,9 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// - When it returns `Ok`, what was written is durable, whole and in the order of the batch, and every reader that was
     ///   woken finds it.
-    /// - An id that was seen before, in the log or earlier in the batch, is not written again; it counts in
-    ///   [`Appended::duplicates`], and its first place counts in [`Appended::first`] and [`Appended::last`].
+    /// - An id of an event that is kept, or that stands earlier in the batch, is not written again; it counts in
+    ///   [`Appended::duplicates`], and its first place counts in [`Appended::first`] and [`Appended::last`]. Once its event was
+    ///   trimmed an id may be forgotten: then its event is written anew, at a new place.
     /// - Batches of concurrent calls do not mix: a batch stands in one piece. Calls whose futures were first polled in an
     ///   order by one task are appended in that order.
     /// - A future that is dropped half-way has appended all of the batch or none of it.
@@ -126,13 +127,16 @@ pub struct Bounds {
 }
 
 /// What is kept. The default keeps everything.
+///
+/// An event's age is counted from when it happened, or from when it was appended if it is dated later than that: a clock that
+/// is ahead keeps nothing longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Events that happened before this are deleted, from the start of the log up to the first newer one.
+    /// Events of before this are deleted, from the start of the log up to the first newer one.
     pub events_before: Option<Timestamp>,
-    /// Deltas that happened before this are deleted.
+    /// Deltas of before this are deleted, up to the first newer event at least.
     pub deltas_before: Option<Timestamp>,
-    /// Vendors' lines of events that happened before this are deleted.
+    /// Vendors' lines of events of before this are deleted.
     pub raw_before: Option<Timestamp>,
     /// Events are deleted from the start until at most so many bytes of bodies are left.
     pub max_bytes: Option<u64>,

@@ -26,7 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
-use turnwire_proto::{NewEvent, Selector, Seq};
+use turnwire_proto::{NewEvent, Selector, Seq, Timestamp};
 
 use crate::{AppendError, Appended, Bounds, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed, feed::Sink};
 
@@ -214,7 +214,8 @@ impl Log for SqliteLog {
         if batch.is_empty() {
             return Ok(Appended::default());
         }
-        let rows = batch.iter().map(writer::Row::new).collect();
+        let now = Timestamp::now();
+        let rows = batch.iter().map(|event| writer::Row::new(event, now)).collect();
         self.ask(|reply| writer::Job::Append { rows, reply })
             .await?
             .map_err(AppendError::Store)

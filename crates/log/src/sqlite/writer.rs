@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
-use turnwire_proto::{EventId, Json, NewEvent, Seq};
+use turnwire_proto::{EventId, Json, NewEvent, Seq, Timestamp};
 
 use super::{
     Options,
@@ -30,6 +30,7 @@ const GROUP_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) id: EventId,
+    /// What its age is counted from: when it happened, or when it arrived if it is dated later than that.
     pub(super) ts: i64,
     pub(super) facts: Facts,
     pub(super) body: Vec<u8>,
@@ -37,12 +38,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(event: &NewEvent) -> Self {
+    pub(super) fn new(event: &NewEvent, now: Timestamp) -> Self {
         let mut body = Vec::new();
         event.encode_body(&mut body);
         Self {
             id: event.id,
-            ts: event.timestamp.millis(),
+            ts: event.timestamp.min(now).millis(),
             facts: Facts::of(event),
             body,
             raw: event.raw.clone(),
