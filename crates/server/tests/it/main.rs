@@ -15,5 +15,6 @@ mod search;
 mod sse;
 mod store;
 mod surface;
+mod trimmed;
 mod visibility;
 mod world;
