@@ -49,9 +49,9 @@ pub enum StartError {
     /// The command line's token.
     #[error(transparent)]
     Local(#[from] local::LocalError),
-    /// A name that no host has.
-    #[error("--allowed-host: {0}")]
-    Host(#[from] guard::InvalidPolicy),
+    /// A name that no host has, or what is no origin.
+    #[error("{flag}: {0}", flag = .0.flag())]
+    Policy(#[from] guard::InvalidPolicy),
     /// A thread or a file.
     #[error("{doing}: {source}")]
     Io {
@@ -135,6 +135,9 @@ impl Server {
         let mut policy = guard::Policy::new(address);
         for host in &config.allowed_hosts {
             policy = policy.allow_host(host)?;
+        }
+        for origin in &config.allowed_origins {
+            policy = policy.allow_origin(origin)?;
         }
         let (limits, log_of_app) = (config.limits, log.clone());
         let parts = app::Parts {
@@ -283,8 +286,16 @@ fn private_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 fn write_ready(dir: &Path, ready: &Ready) -> std::io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let text = serde_json::to_vec(ready).map_err(std::io::Error::from)?;
     let draft = dir.join(format!("{SERVER_FILE}.new"));
-    std::fs::write(&draft, text)?;
+    // A draft that a killed start has left may have another mode.
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(&text)?;
     std::fs::rename(draft, dir.join(SERVER_FILE))
 }

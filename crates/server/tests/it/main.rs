@@ -12,6 +12,7 @@ mod publish;
 mod refusals;
 mod replay;
 mod search;
+mod settings;
 mod sse;
 mod store;
 mod surface;
