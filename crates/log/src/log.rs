@@ -66,12 +66,39 @@ pub trait Log: Send + Sync + 'static {
     /// The store could not do it; what was deleted before stays deleted, and the bounds tell it.
     async fn trim(&self, policy: &Retention) -> Result<Trimmed, StoreError>;
 
+    /// Looks whether it can be written and read now: the store itself is asked, not what is remembered of it. Cheap enough to be
+    /// asked every second. After a write that failed, it says that all is well only when there is room for another.
+    ///
+    /// # Errors
+    /// It cannot.
+    async fn check(&self) -> Result<(), StoreError> {
+        let one = Limit { events: 1, bytes: 1 };
+        let read = self.read_back(&Selector::all(), Seq::MAX, one).await;
+        read.map(drop).map_err(|ReadError::Store(error)| error)
+    }
+
+    /// What its queues and caches hold now, each with its bound. From memory, without waiting.
+    fn levels(&self) -> Vec<Level> {
+        Vec::new()
+    }
+
     /// Hands every page that is committed from now on to `sink`, in order, before any append of it returns. Answers the
     /// place after which it begins; `None` when this store cannot: then [`Log::tail`] and [`Log::read`] are the way.
     fn feed(&self, sink: Arc<dyn Sink>) -> Option<Seq> {
         let _ = sink;
         None
     }
+}
+
+/// How full something is that has a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// The bound's name, with its unit where it is not a count, such as `ring_bytes`.
+    pub bound: &'static str,
+    /// What there is now.
+    pub used: usize,
+    /// What there may be.
+    pub limit: usize,
 }
 
 /// What an append did.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use turnwire_log::{Log, Retention};
 use turnwire_proto::{HistoryTrimmed, Kind, Name, NewEvent, Object, Timestamp};
 
-use crate::config::RetentionConfig;
+use crate::{config::RetentionConfig, observe::Metrics};
 
 /// How often.
 const EVERY: Duration = Duration::from_hours(1);
@@ -13,15 +13,15 @@ const EVERY: Duration = Duration::from_hours(1);
 const FIRST: Duration = Duration::from_mins(1);
 
 /// Runs until it is dropped.
-pub(crate) async fn keep(log: Arc<dyn Log>, config: RetentionConfig) {
+pub(crate) async fn keep(log: Arc<dyn Log>, config: RetentionConfig, metrics: Arc<Metrics>) {
     tokio::time::sleep(FIRST).await;
     loop {
-        run(&*log, config, Timestamp::now()).await;
+        run(&*log, config, Timestamp::now(), &metrics).await;
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp) {
+async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp, metrics: &Metrics) {
     let before = |age: Option<Duration>| {
         let age = i64::try_from(age?.as_millis()).ok()?;
         Timestamp::from_millis(now.millis().checked_sub(age)?)
@@ -38,8 +38,14 @@ async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp) {
     };
     let trimmed = match trimmed {
         Ok(trimmed) => trimmed,
-        Err(error) => return tracing::error!(%error, "history could not be trimmed"),
+        Err(error) => {
+            metrics.retention_errors.inc();
+            return tracing::error!(%error, "history could not be trimmed");
+        }
     };
+    for (what, count) in [("events", trimmed.events), ("raw", trimmed.raw)] {
+        metrics.retention_deleted.get_or_create(&[("what", what)]).inc_by(count);
+    }
     if trimmed.events == 0 {
         return;
     }

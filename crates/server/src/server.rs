@@ -130,7 +130,7 @@ impl Server {
         let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
             .map_err(|source| io("start delivery", source))?;
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
-        let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?, metrics.clone())?;
+        let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
         let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
         let mut policy = guard::Policy::new(address);
         for host in &config.allowed_hosts {
@@ -148,18 +148,19 @@ impl Server {
             epoch,
             limits,
             tasks: tasks.clone(),
+            checking: tokio::sync::Mutex::default(),
         };
         let router = app::router(app::App::new(parts), policy);
         let front = Arc::new(Front {
             router,
             reactor,
             limits,
-            metrics,
+            metrics: metrics.clone(),
             tasks: tasks.clone(),
         });
         tasks.spawn("accept", serve(front.clone(), listener));
         tasks.spawn_until_stop("auth", auth.clone().keep());
-        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention));
+        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention, metrics));
         let ready = Ready {
             url: format!("http://{address}"),
             pid: std::process::id(),

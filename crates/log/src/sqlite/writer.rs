@@ -60,6 +60,9 @@ pub(super) enum Job {
         what: trim::What,
         reply: oneshot::Sender<Result<trim::Step, StoreError>>,
     },
+    Check {
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
     Close,
 }
 
@@ -175,6 +178,7 @@ pub(super) fn start(db: Connection, bounds: Bounds, path: PathBuf, options: &Opt
         feeds,
         group: options.group,
         trim: trim::State::default(),
+        failed: false,
     };
     let thread = std::thread::Builder::new()
         .name("log-writer".into())
@@ -195,6 +199,8 @@ struct Writer {
     feeds: Arc<Feeds>,
     group: usize,
     trim: trim::State,
+    /// Whether the last commit failed.
+    failed: bool,
 }
 
 impl Writer {
@@ -219,6 +225,10 @@ impl Writer {
                     // The caller may have gone; what is trimmed stays trimmed.
                     let _ = reply.send(step);
                 }
+                Some(Job::Check { reply }) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(self.check());
+                }
                 Some(Job::Close) => break,
                 Some(Job::Append { .. }) | None => {}
             }
@@ -228,6 +238,7 @@ impl Writer {
     fn append(&mut self, group: Vec<Waiting>) {
         match self.commit(&group) {
             Ok((page, facts, head, done)) => {
+                self.failed = false;
                 if !page.is_empty() {
                     self.feeds.committed(page, facts, head);
                 }
@@ -238,6 +249,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "the log could not be written");
+                self.failed = true;
                 if self.recover(&error) {
                     // It stands on disk all the same. A caller whose reply is dropped is told that this is not known.
                     return;
@@ -294,6 +306,25 @@ impl Writer {
             .map_err(|e| store_error("trim log.db", e))?;
         self.feeds.trimmed(&step);
         Ok(step)
+    }
+
+    /// That this thread answers says most. After a commit that failed it also tries whether there is room again.
+    fn check(&mut self) -> Result<(), StoreError> {
+        if !self.failed {
+            return Ok(());
+        }
+        let attempt = |db: &Connection| -> rusqlite::Result<()> {
+            let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            // Place 0 is nobody's.
+            tx.execute_batch("INSERT INTO raws VALUES (0, zeroblob(65536)); DELETE FROM raws WHERE seq = 0;")?;
+            tx.commit()
+        };
+        let tried = attempt(&self.db);
+        self.failed = tried.is_err();
+        tried.map_err(|error| {
+            self.recover(&error);
+            store_error("write log.db", error)
+        })
     }
 
     /// After an error of the disk the connection's view of its files is not to be trusted: it is opened anew.

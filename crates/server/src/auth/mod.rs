@@ -30,7 +30,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
-use turnwire_log::{Kv, StoreError};
+use turnwire_log::{Kv, Level, StoreError};
 use turnwire_proto::{Name, Scopes, Timestamp};
 
 pub use cookie::COOKIE;
@@ -138,6 +138,8 @@ pub struct Stats {
     pub tickets: usize,
     /// Pairing attempts that were refused unseen.
     pub locked_out: u64,
+    /// How full the store's queue is.
+    pub queue: Option<Level>,
 }
 
 impl Auth {
@@ -414,6 +416,18 @@ impl Auth {
             tokens: self.registry().map_or(0, Registry::count),
             tickets: self.tickets().count(),
             locked_out: self.inner.locked_out.load(Ordering::Relaxed),
+            queue: self.registry().ok().and_then(|registry| registry.kv.level()),
+        }
+    }
+
+    /// Looks whether the store of tokens can be read now.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match self.registry() {
+            Ok(registry) => registry.kv.get("check", "none").await.map(drop),
+            Err(_) => Ok(()),
         }
     }
 }

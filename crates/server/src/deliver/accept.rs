@@ -128,9 +128,9 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
     let input = std::io::Cursor::new(read).chain(input);
     let io = TokioIo::new(tokio::io::join(input, output));
     let shared = front.reactor.shared().clone();
-    let router = front.router.clone();
+    let (router, metrics) = (front.router.clone(), front.metrics.clone());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (router, shared) = (router.clone(), shared.clone());
+        let (router, shared, metrics) = (router.clone(), shared.clone(), metrics.clone());
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -138,6 +138,7 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
                 Ok(response) => response,
                 Err(never) => match never {},
             };
+            metrics.answered(response.extensions());
             if let Some(ready) = Streaming::take(&mut response) {
                 *response.body_mut() = body::body(shared, ready);
             }

@@ -209,6 +209,7 @@ impl Lane {
         let mut next = Some(first);
         while let Some(answer) = next {
             let (parts, body) = answer.into_parts();
+            self.front.metrics.answered(&parts.extensions);
             let last = self.ended && self.pending.is_empty();
             head_of(&parts, Some(body.len()), last, &mut self.output);
             self.output.extend_from_slice(&body);

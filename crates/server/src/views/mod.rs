@@ -20,8 +20,6 @@ use turnwire_log::{
 };
 use turnwire_proto::{Epoch, Event, Selector, Seq};
 
-use crate::observe::Metrics;
-
 /// A change of any view's tables or fold raises it; then all are built anew.
 const VERSION: i64 = 2;
 /// Bytes of events that one transaction folds.
@@ -96,7 +94,6 @@ impl Views {
         log: Arc<dyn Log>,
         epoch: Epoch,
         tail: watch::Receiver<Seq>,
-        metrics: Arc<Metrics>,
     ) -> Result<(Self, Folding), StoreError> {
         let path = dir.join("views.db");
         let (db, reached) = open(&path, epoch).map_err(|source| error("open views.db", source))?;
@@ -106,7 +103,6 @@ impl Views {
             db,
             log,
             told,
-            metrics,
             // What was trimmed while nobody looked goes with the first step.
             first: Seq::ZERO,
         };
@@ -132,6 +128,24 @@ impl Views {
                 thread: Some(thread),
             },
         ))
+    }
+
+    /// How far they are.
+    pub(crate) fn reached(&self) -> Seq {
+        *self.reached.borrow()
+    }
+
+    /// Looks whether they can be read and are folded on; how far they are does not matter.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        if self.reached.has_changed().is_err() {
+            return Err(StoreError {
+                doing: "fold the views".into(),
+                retry: false,
+                source: "their thread has ended".into(),
+            });
+        }
+        self.read(|db| db.query_row("SELECT 1 FROM state", [], |_| Ok(())))
+            .await
     }
 
     /// Waits until everything up to `seq` is folded, or for a bounded time. How far the views are.
@@ -239,7 +253,6 @@ struct Folder {
     db: Connection,
     log: Arc<dyn Log>,
     told: watch::Sender<Seq>,
-    metrics: Arc<Metrics>,
     /// Nothing of events before this is left in any view.
     first: Seq,
 }
@@ -293,7 +306,6 @@ impl Folder {
             .await
             .map_err(|turnwire_log::ReadError::Store(e)| e)?;
         if page.cursor <= from {
-            self.metrics.views_lag.set(0);
             return Ok(forgets);
         }
         let fold = |db: &mut Connection| -> rusqlite::Result<()> {
@@ -308,11 +320,6 @@ impl Folder {
             tx.commit()
         };
         fold(&mut self.db).map_err(|source| error("fold the views", source))?;
-        let head = self.log.bounds().await.map_or(page.cursor, |bounds| bounds.head);
-        self.metrics
-            .views_lag
-            .set(i64::try_from(head.get().saturating_sub(page.cursor.get())).unwrap_or(i64::MAX));
-        self.metrics.head.set(from_seq(head));
         self.told.send_replace(page.cursor);
         Ok(true)
     }

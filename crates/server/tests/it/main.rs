@@ -7,6 +7,7 @@ mod cursors;
 mod endings;
 mod framing;
 mod history;
+mod metrics;
 mod opening;
 mod publish;
 mod refusals;
