@@ -121,7 +121,8 @@ impl Server {
         private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
         let cached = Cached::new(log, config.limits.ring_bytes).await;
         let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
-        let auth = open_auth(&config, &dir).await?;
+        let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
+        let auth = open_auth(&config, &dir).await?.of_log(epoch);
         let tail = || async {
             log.tail(&Selector::all())
                 .await
@@ -129,7 +130,6 @@ impl Server {
         };
         let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
             .map_err(|source| io("start delivery", source))?;
-        let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
         let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
         let mut policy = guard::Policy::new(address);

@@ -26,12 +26,13 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, HeaderValue};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
 use turnwire_log::{Kv, Level, StoreError};
-use turnwire_proto::{Name, Scopes, Timestamp};
+use turnwire_proto::{Epoch, Name, Scopes, Timestamp};
 
 pub use cookie::COOKIE;
 pub use denied::Denied;
@@ -60,6 +61,8 @@ const CLOCK: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Auth {
     inner: Arc<Inner>,
+    /// The name of its cookie.
+    cookie: Arc<str>,
 }
 
 struct Inner {
@@ -169,7 +172,28 @@ impl Auth {
                 lockout: Lockout::default(),
                 locked_out: AtomicU64::new(0),
             }),
+            cookie: COOKIE.into(),
         }
+    }
+
+    /// The same with a cookie of its own among those of other gateways on this host, which see one another's.
+    #[must_use]
+    pub fn of_log(self, epoch: Epoch) -> Self {
+        let cookie = cookie::name(epoch).into();
+        Self { cookie, ..self }
+    }
+
+    /// The token in the cookie, if there is one.
+    pub(crate) fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        cookie::session(headers, &self.cookie)
+    }
+
+    pub(crate) fn set_cookie(&self, secret: &Secret, secure: bool) -> HeaderValue {
+        cookie::set(&self.cookie, secret, secure)
+    }
+
+    pub(crate) fn remove_cookie(&self, secure: bool) -> HeaderValue {
+        cookie::remove(&self.cookie, secure)
     }
 
     /// Whether there is no authentication.

@@ -185,7 +185,7 @@ pub fn check(method: &Method, headers: &HeaderMap, uri: &Uri, policy: &Policy) -
 /// A browser sends a cookie by itself, so a request that has nothing else needs the browser's word on whose page it was. Pages of
 /// the same host on other ports count as the same site for the cookie, but not here.
 fn by_cookie(changes_something: bool, site: Option<&[u8]>, headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(header::AUTHORIZATION) || cookie::session(headers).is_none() {
+    if headers.contains_key(header::AUTHORIZATION) || !cookie::is_there(headers) {
         return Ok(());
     }
     if changes_something && site != Some(b"same-origin") {

@@ -1,6 +1,6 @@
 //! What a server is told when it starts, as it is seen from outside.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path};
 
 use turnwire_server::{Server, StartError};
 
@@ -71,4 +71,41 @@ async fn every_file_of_a_server_is_its_owners_alone() {
         names.push(entry.file_name().into_string().unwrap());
     }
     assert!(names.contains(&"server.json".to_owned()), "{names:?}");
+}
+
+/// Pairs a browser; the name and the value of its cookie.
+async fn signed_in(world: &World) -> (String, String) {
+    let code = world.server().pairing_code().await.unwrap();
+    let body = format!(r#"{{"code":"{}"}}"#, code.code());
+    let at = world.at;
+    let request = format!(
+        "POST /api/pair HTTP/1.1\r\nHost: {at}\r\nOrigin: http://{at}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let reply = world.ask(request).await;
+    let cookie = reply.headers["set-cookie"].split(';').next().unwrap();
+    let (name, value) = cookie.split_once('=').unwrap();
+    (name.to_owned(), value.to_owned())
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_host_do_not_sign_one_another_out() {
+    let mut worlds = [World::start().await, World::start().await];
+    let mut jar = HashMap::new();
+    for world in &worlds {
+        let (name, value) = signed_in(world).await;
+        // What a browser keeps of all ports of a host.
+        jar.insert(name, value);
+    }
+    let cookies: Vec<_> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    worlds[0].restart().await;
+    for world in &worlds {
+        let request = format!(
+            "GET /api/me HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n",
+            world.at,
+            cookies.join("; ")
+        );
+        world.ask(request).await.ok();
+    }
 }
