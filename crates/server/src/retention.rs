@@ -68,3 +68,54 @@ async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp, metrics: &M
         tracing::warn!(%error, "that history was trimmed could not be written");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use turnwire_log::{
+        Limit,
+        faulty::{Call, Faulty},
+        memory::MemoryLog,
+    };
+    use turnwire_proto::Selector;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_deleted_is_told_in_the_log_and_counted_and_so_is_a_run_that_failed() {
+        let (log, faults) = Faulty::new(MemoryLog::new());
+        let now = Timestamp::now();
+        let day = 24 * 3600 * 1000;
+        for days in [40, 20, 1] {
+            let then = Timestamp::from_millis(now.millis() - days * day).unwrap();
+            let source = Name::new("test").unwrap();
+            let note = NewEvent::new(Kind::NOTE, source, then, Object::empty());
+            log.append(&[note]).await.unwrap();
+        }
+        let config = RetentionConfig {
+            events: Some(Duration::from_hours(30 * 24)),
+            ..RetentionConfig::default()
+        };
+        let metrics = Metrics::default();
+        faults.fail(Call::Trim, 1, true);
+        for _ in 0..3 {
+            run(&log, config, now, &metrics).await;
+        }
+        let page = log
+            .read(&Selector::all(), turnwire_proto::Seq::ZERO, Limit::RUN)
+            .await
+            .unwrap();
+        let kinds: Vec<_> = page.events().map(|event| event.unwrap().kind.to_string()).collect();
+        assert_eq!(
+            kinds,
+            ["note", "note", "history_trimmed"],
+            "what is told once is told once"
+        );
+        let text = metrics.text();
+        for line in [
+            "turnwire_retention_deleted_total{what=\"events\"} 1",
+            "turnwire_retention_errors_total 1",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}
