@@ -67,16 +67,6 @@ metrics! {
     connections_refused: Count = "connections_refused", "Connections refused because the limit was reached";
     /// Connections that took too long to say what they want.
     connections_slow: Count = "connections_slow", "Connections closed because a request stood still";
-    /// Requests that were refused on any route, by error code.
-    requests_refused: CountBy = "requests_refused", "Requests that were refused, on any route, by error code";
-    /// What there is of something that has a bound, by the bound's name.
-    bound_used: GaugeBy = "bound_used", "What there is of something that has a bound, by the bound's name";
-    /// The bound.
-    bound_limit: GaugeBy = "bound_limit", "The most that there may be, by the bound's name";
-    /// What retention has deleted.
-    retention_deleted: CountBy = "retention_deleted", "What retention has deleted: events, and vendors' lines";
-    /// Runs of retention that failed.
-    retention_errors: Count = "retention_errors", "Runs of retention that failed";
     /// Reads of the log that failed.
     read_errors: Count = "log_read_errors", "Reads of the log that failed";
     /// Appends that failed.
@@ -91,6 +81,16 @@ metrics! {
     tickets: Gauge = "auth_tickets", "Tickets in memory";
     /// Pairing attempts that were refused unseen.
     locked_out: Gauge = "auth_locked_out", "Pairing attempts that were refused because of too many wrong codes";
+    /// Requests that were refused on any route, by error code.
+    requests_refused: CountBy = "requests_refused", "Requests that were refused, on any route, by error code";
+    /// What there is of something that has a bound, by the bound's name.
+    bound_used: GaugeBy = "bound_used", "What there is of something that has a bound, by the bound's name";
+    /// The bound.
+    bound_limit: GaugeBy = "bound_limit", "The most that there may be, by the bound's name";
+    /// What retention has deleted.
+    retention_deleted: CountBy = "retention_deleted", "What retention has deleted: events, and vendors' lines";
+    /// Runs of retention that failed.
+    retention_errors: Count = "retention_errors", "Runs of retention that failed";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }

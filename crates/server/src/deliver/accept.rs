@@ -125,7 +125,7 @@ pub(super) async fn linger(mut socket: TcpStream) {
 /// Leaves the connection to hyper, with the bytes that were read already.
 pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, read: Vec<u8>, open: Open) {
     let (input, output) = socket.into_split();
-    let input = std::io::Cursor::new(read).chain(input);
+    let input = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(read), input);
     let io = TokioIo::new(tokio::io::join(input, output));
     let shared = front.reactor.shared().clone();
     let (router, metrics) = (front.router.clone(), front.metrics.clone());
