@@ -1,5 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
+mod limits;
+
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
@@ -7,6 +9,7 @@ use clap_complete::Shell;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
+pub(crate) use limits::LimitFlags;
 
 /// Watch, replay and steer AI agents, and never lose an event.
 #[derive(Debug, Parser)]
@@ -58,13 +61,19 @@ pub(crate) struct Gateway {
 Examples:
   turnwire serve                                   on 127.0.0.1:8876, data in the default directory
   turnwire serve --listen 127.0.0.1:0 --json       any free port; one line of JSON when it is ready
-  turnwire serve --listen 0.0.0.0:8876 --allow-remote --allowed-host agents.example.org
+  turnwire serve --listen 0.0.0.0:8876 --allow-remote --allow-host agents.example.org
 
 It prints a link that signs a browser in, once. `turnwire pair` makes another.
-SIGINT or SIGTERM ends it gracefully, a second one at once.")]
+SIGINT or SIGTERM ends it gracefully, a second one at once.
+What is kept, and every limit, can be set by a variable, too: --keep-raw by TURNWIRE_KEEP_RAW. A flag wins over it.")]
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, default_value = "127.0.0.1:8876", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        env = "TURNWIRE_LISTEN",
+        default_value = "127.0.0.1:8876",
+        value_name = "ADDR:PORT"
+    )]
     pub listen: SocketAddr,
     /// Where the log and all else is kept [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
     #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -75,17 +84,25 @@ pub(crate) struct Serve {
     /// Let everyone in who reaches it; only on a loopback address
     #[arg(long, conflicts_with = "allow_remote")]
     pub no_auth: bool,
-    /// A host name by which browsers may call it, besides its address (repeatable)
-    #[arg(long, value_name = "HOST")]
-    pub allowed_host: Vec<String>,
+    /// A host name by which it may be called, besides its address and loopback's names (repeatable)
+    #[arg(
+        long,
+        env = "TURNWIRE_ALLOW_HOST",
+        alias = "allowed-host",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub allow_host: Vec<String>,
+    /// An origin whose pages may use it, such as https://agents.example.org:8443, where a proxy gives it another host (repeatable)
+    #[arg(long, env = "TURNWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<String>,
     /// Print {"url","pid","data_dir","epoch"} in one line when it is ready, and nothing else
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub keep: Keep,
-    /// Connections at once; one more is answered 503
-    #[arg(long, value_name = "N", default_value_t = 16_384, help_heading = "Limits")]
-    pub max_connections: usize,
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }
 
 /// What is kept, and how long: 90s, 12h, 30d, or `forever`
@@ -93,16 +110,16 @@ pub(crate) struct Serve {
 #[command(next_help_heading = "Retention")]
 pub(crate) struct Keep {
     /// Pieces of text that came whole later
-    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = kept)]
+    #[arg(long, env = "TURNWIRE_KEEP_DELTAS", hide_env = true, value_name = "TIME", default_value = "14d", value_parser = kept)]
     pub keep_deltas: Kept,
     /// The vendors' own lines
-    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = kept)]
+    #[arg(long, env = "TURNWIRE_KEEP_RAW", hide_env = true, value_name = "TIME", default_value = "14d", value_parser = kept)]
     pub keep_raw: Kept,
     /// Everything else
-    #[arg(long, value_name = "TIME", default_value = "forever", value_parser = kept)]
+    #[arg(long, env = "TURNWIRE_KEEP_EVENTS", hide_env = true, value_name = "TIME", default_value = "forever", value_parser = kept)]
     pub keep_events: Kept,
     /// Bytes of events at most, such as 500M or 20G; the oldest go first [default: no limit]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "TURNWIRE_KEEP_BYTES", hide_env = true, value_name = "SIZE", value_parser = size)]
     pub keep_bytes: Option<u64>,
 }
 
@@ -376,7 +393,12 @@ Examples:
 Each line is ok, warn or fail; exit code 1 when something fails.")]
 pub(crate) struct Doctor {
     /// The address that `serve` will want
-    #[arg(long, default_value = "127.0.0.1:8876", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        env = "TURNWIRE_LISTEN",
+        default_value = "127.0.0.1:8876",
+        value_name = "ADDR:PORT"
+    )]
     pub listen: SocketAddr,
     /// One check's JSON a line
     #[arg(long)]

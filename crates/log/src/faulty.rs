@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio::{sync::watch, task::JoinSet};
 use turnwire_proto::{NewEvent, Selector, Seq};
 
-use crate::{AppendError, Appended, Bounds, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed};
+use crate::{AppendError, Appended, Bounds, Level, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed};
 
 /// A method of [`Log`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +37,20 @@ pub enum Call {
     Bounds,
     /// [`Log::trim`].
     Trim,
+    /// [`Log::check`].
+    Check,
 }
 
 impl Call {
     /// Each of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Append,
         Self::Read,
         Self::ReadBack,
         Self::Tail,
         Self::Bounds,
         Self::Trim,
+        Self::Check,
     ];
 
     const fn at(self) -> usize {
@@ -430,6 +433,17 @@ impl<L: Log> Log for Faulty<L> {
         let trimmed = self.inner.trim(policy).await?;
         self.faults.leave(Call::Trim).await;
         Ok(trimmed)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.faults.enter_plain(Call::Check).await?;
+        self.inner.check().await?;
+        self.faults.leave(Call::Check).await;
+        Ok(())
+    }
+
+    fn levels(&self) -> Vec<Level> {
+        self.inner.levels()
     }
 }
 

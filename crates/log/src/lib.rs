@@ -17,5 +17,5 @@ mod page;
 pub mod sqlite;
 
 pub use kv::Kv;
-pub use log::{AppendError, Appended, Bounds, Limit, Log, ReadError, Retention, StoreError, Trimmed};
+pub use log::{AppendError, Appended, Bounds, Level, Limit, Log, ReadError, Retention, StoreError, Trimmed};
 pub use page::{Mark, Page, PageBuilder};

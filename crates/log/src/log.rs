@@ -17,8 +17,9 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// - When it returns `Ok`, what was written is durable, whole and in the order of the batch, and every reader that was
     ///   woken finds it.
-    /// - An id that was seen before, in the log or earlier in the batch, is not written again; it counts in
-    ///   [`Appended::duplicates`], and its first place counts in [`Appended::first`] and [`Appended::last`].
+    /// - An id of an event that is kept, or that stands earlier in the batch, is not written again; it counts in
+    ///   [`Appended::duplicates`], and its first place counts in [`Appended::first`] and [`Appended::last`]. Once its event was
+    ///   trimmed an id may be forgotten: then its event is written anew, at a new place.
     /// - Batches of concurrent calls do not mix: a batch stands in one piece. Calls whose futures were first polled in an
     ///   order by one task are appended in that order.
     /// - A future that is dropped half-way has appended all of the batch or none of it.
@@ -65,12 +66,39 @@ pub trait Log: Send + Sync + 'static {
     /// The store could not do it; what was deleted before stays deleted, and the bounds tell it.
     async fn trim(&self, policy: &Retention) -> Result<Trimmed, StoreError>;
 
+    /// Looks whether it can be written and read now: the store itself is asked, not what is remembered of it. Cheap enough to be
+    /// asked every second. After a write that failed, it says that all is well only when there is room for another.
+    ///
+    /// # Errors
+    /// It cannot.
+    async fn check(&self) -> Result<(), StoreError> {
+        let one = Limit { events: 1, bytes: 1 };
+        let read = self.read_back(&Selector::all(), Seq::MAX, one).await;
+        read.map(drop).map_err(|ReadError::Store(error)| error)
+    }
+
+    /// What its queues and caches hold now, each with its bound. From memory, without waiting.
+    fn levels(&self) -> Vec<Level> {
+        Vec::new()
+    }
+
     /// Hands every page that is committed from now on to `sink`, in order, before any append of it returns. Answers the
     /// place after which it begins; `None` when this store cannot: then [`Log::tail`] and [`Log::read`] are the way.
     fn feed(&self, sink: Arc<dyn Sink>) -> Option<Seq> {
         let _ = sink;
         None
     }
+}
+
+/// How full something is that has a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// The bound's name, with its unit where it is not a count, such as `ring_bytes`.
+    pub bound: &'static str,
+    /// What there is now.
+    pub used: usize,
+    /// What there may be.
+    pub limit: usize,
 }
 
 /// What an append did.
@@ -126,13 +154,16 @@ pub struct Bounds {
 }
 
 /// What is kept. The default keeps everything.
+///
+/// An event's age is counted from when it happened, or from when it was appended if it is dated later than that: a clock that
+/// is ahead keeps nothing longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Events that happened before this are deleted, from the start of the log up to the first newer one.
+    /// Events of before this are deleted, from the start of the log up to the first newer one.
     pub events_before: Option<Timestamp>,
-    /// Deltas that happened before this are deleted.
+    /// Deltas of before this are deleted, up to the first newer event at least.
     pub deltas_before: Option<Timestamp>,
-    /// Vendors' lines of events that happened before this are deleted.
+    /// Vendors' lines of events of before this are deleted.
     pub raw_before: Option<Timestamp>,
     /// Events are deleted from the start until at most so many bytes of bodies are left.
     pub max_bytes: Option<u64>,

@@ -33,6 +33,8 @@ impl std::fmt::Debug for MemoryLog {
 struct State {
     bounds: Bounds,
     events: BTreeMap<Seq, NewEvent>,
+    /// When events arrived that are dated later than that: their age is counted from it.
+    arrived: HashMap<Seq, Timestamp>,
     /// Where the events that are kept stand: an id is known as long as its event.
     places: HashMap<EventId, Seq>,
     tails: Vec<(Selector, watch::Sender<Seq>)>,
@@ -95,6 +97,7 @@ impl Default for State {
                 epoch: Epoch::new(),
             },
             events: BTreeMap::new(),
+            arrived: HashMap::new(),
             places: HashMap::new(),
             tails: Vec::new(),
             feeds: Vec::new(),
@@ -140,6 +143,10 @@ impl State {
         let place = self.bounds.head.next();
         self.bounds.head = place;
         self.places.insert(event.id, place);
+        let now = Timestamp::now();
+        if event.timestamp > now {
+            self.arrived.insert(place, now);
+        }
         self.events.insert(place, event.clone());
         place
     }
@@ -217,7 +224,12 @@ impl State {
             self.erase(|event| event.session_id.as_ref() == Some(session));
         }
         if let Some(before) = policy.events_before {
-            self.trim_start(|events| events.values().next().is_some_and(|oldest| oldest.timestamp < before));
+            let arrived = self.arrived.clone();
+            self.trim_start(|events| {
+                events
+                    .first_key_value()
+                    .is_some_and(|oldest| since(&arrived, oldest) < before)
+            });
         }
         if let Some(most) = policy.max_bytes {
             let mut bytes: u64 = self.events.values().map(size).sum();
@@ -231,8 +243,10 @@ impl State {
             self.trim_deltas(before);
         }
         if let Some(before) = policy.raw_before {
-            for event in self.events.values_mut().filter(|event| event.timestamp < before) {
-                event.raw = None;
+            for (place, event) in &mut self.events {
+                if since(&self.arrived, (place, event)) < before {
+                    event.raw = None;
+                }
             }
         }
         let gone = |before: usize, after: usize| u64::try_from(before - after).unwrap_or(u64::MAX);
@@ -283,7 +297,7 @@ impl State {
     fn trim_deltas(&mut self, before: Timestamp) {
         let deltas = self.events.iter().filter(|(_, event)| event.kind.is_delta());
         let old: Vec<_> = deltas
-            .take_while(|(_, event)| event.timestamp < before)
+            .take_while(|delta| since(&self.arrived, *delta) < before)
             .map(|(place, _)| *place)
             .collect();
         for place in &old {
@@ -297,8 +311,14 @@ impl State {
     fn delete(&mut self, place: Seq) {
         if let Some(event) = self.events.remove(&place) {
             self.places.remove(&event.id);
+            self.arrived.remove(&place);
         }
     }
+}
+
+/// What an event's age is counted from.
+fn since(arrived: &HashMap<Seq, Timestamp>, (place, event): (&Seq, &NewEvent)) -> Timestamp {
+    arrived.get(place).copied().unwrap_or(event.timestamp)
 }
 
 fn put(place: Seq, event: &NewEvent, what: &Selector, page: &mut PageBuilder) {

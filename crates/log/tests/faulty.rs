@@ -53,6 +53,7 @@ async fn fails(log: &impl Log, call: Call) -> Option<StoreError> {
         Call::Tail => log.tail(&what).await.err().map(store),
         Call::Bounds => log.bounds().await.err().map(store),
         Call::Trim => log.trim(&Retention::default()).await.err(),
+        Call::Check => log.check().await.err(),
     }
 }
 

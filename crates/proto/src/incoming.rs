@@ -272,9 +272,16 @@ impl TryFrom<&Fields<'_>> for Incoming {
                 why: format!("must be an object, not {}", shape(data.get())),
             })?,
         };
+        let kind: Kind = parsed("type", kind)?.ok_or(Invalid::Missing("type"))?;
+        if kind.is_the_servers() {
+            return Err(Invalid::Field {
+                field: "type",
+                why: format!("`{kind}` is written by the server alone"),
+            });
+        }
         let event = Self {
             id: parsed("id", id)?,
-            kind: parsed("type", kind)?.ok_or(Invalid::Missing("type"))?,
+            kind,
             timestamp: parsed("timestamp", timestamp)?,
             source: parsed("source", source)?,
             agent: parsed("agent", agent)?,
@@ -327,6 +334,10 @@ mod tests {
         assert!(why(r#"{"type":"note","turn_id":null}"#).starts_with("`turn_id` must be a string, not null"));
         assert!(why(r#"{"type":5}"#).starts_with("`type` must be a string, not a number"));
         assert!(why(r#"{"type":"Note"}"#).starts_with("`type` must be snake_case"));
+        assert_eq!(
+            why(r#"{"type":"history_trimmed"}"#),
+            "`type` `history_trimmed` is written by the server alone"
+        );
         assert!(why(r#"{"type":"note","data":[]}"#).starts_with("`data` must be an object, not an array"));
         assert!(why(r#"{"type":"note","timestamp":"yesterday"}"#).starts_with("`timestamp` a timestamp is RFC 3339"));
         assert!(why(r#"{"type":"note","seq":1}"#).starts_with("`seq` is not a field"));

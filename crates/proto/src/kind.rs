@@ -42,6 +42,12 @@ macro_rules! kinds {
                     _ => false,
                 }
             }
+
+            /// Whether the server alone writes it: what it says of the log can be believed.
+            #[must_use]
+            pub fn is_the_servers(&self) -> bool {
+                *self == Self::HISTORY_TRIMMED
+            }
         }
     };
     (@delta delta) => { true };

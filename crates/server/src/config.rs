@@ -21,6 +21,8 @@ pub struct Config {
     pub auth: bool,
     /// Names that a `Host` header may have beside loopback's.
     pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may use it beside its own.
+    pub allowed_origins: Vec<String>,
     /// What is kept.
     pub retention: RetentionConfig,
     /// Bounds on everything that comes from outside.
@@ -37,6 +39,7 @@ impl Config {
             allow_remote: false,
             auth: true,
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             retention: RetentionConfig::default(),
             limits: Limits::default(),
         }
@@ -69,7 +72,7 @@ impl Default for RetentionConfig {
 }
 
 /// Bounds. Each has a metric or an error that names it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once; one more is answered 503.
     pub connections: usize,

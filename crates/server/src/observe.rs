@@ -7,11 +7,14 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use turnwire_proto::GapReason;
+use turnwire_log::Level;
+use turnwire_proto::{Code, GapReason};
 
 type Count = Counter<u64, AtomicU64>;
 /// A counter by one label.
 type CountBy = Family<[(&'static str, &'static str); 1], Count>;
+/// A gauge by one label.
+type GaugeBy = Family<[(&'static str, &'static str); 1], Gauge>;
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $name:literal, $help:literal $(, $unit:expr)?;)*) => {
@@ -78,6 +81,16 @@ metrics! {
     tickets: Gauge = "auth_tickets", "Tickets in memory";
     /// Pairing attempts that were refused unseen.
     locked_out: Gauge = "auth_locked_out", "Pairing attempts that were refused because of too many wrong codes";
+    /// Requests that were refused on any route, by error code.
+    requests_refused: CountBy = "requests_refused", "Requests that were refused, on any route, by error code";
+    /// What there is of something that has a bound, by the bound's name.
+    bound_used: GaugeBy = "bound_used", "What there is of something that has a bound, by the bound's name";
+    /// The bound.
+    bound_limit: GaugeBy = "bound_limit", "The most that there may be, by the bound's name";
+    /// What retention has deleted.
+    retention_deleted: CountBy = "retention_deleted", "What retention has deleted: events, and vendors' lines";
+    /// Runs of retention that failed.
+    retention_errors: Count = "retention_errors", "Runs of retention that failed";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }
@@ -101,6 +114,21 @@ impl Metrics {
             GapReason::BeyondHead => "beyond_head",
         };
         Self::count(&self.gaps, "reason", reason);
+    }
+
+    /// Shows how full something is.
+    pub(crate) fn level(&self, level: Level) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let label = [("bound", level.bound)];
+        self.bound_used.get_or_create(&label).set(gauge(level.used));
+        self.bound_limit.get_or_create(&label).set(gauge(level.limit));
+    }
+
+    /// Counts an answer that is a refusal.
+    pub(crate) fn answered(&self, answer: &http::Extensions) {
+        if let Some(code) = answer.get::<Code>() {
+            Self::count(&self.requests_refused, "code", code.as_str());
+        }
     }
 
     /// Counts one of a kind.

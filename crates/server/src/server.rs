@@ -49,9 +49,9 @@ pub enum StartError {
     /// The command line's token.
     #[error(transparent)]
     Local(#[from] local::LocalError),
-    /// A name that no host has.
-    #[error("--allowed-host: {0}")]
-    Host(#[from] guard::InvalidPolicy),
+    /// A name that no host has, or what is no origin.
+    #[error("{flag}: {0}", flag = .0.flag())]
+    Policy(#[from] guard::InvalidPolicy),
     /// A thread or a file.
     #[error("{doing}: {source}")]
     Io {
@@ -121,7 +121,8 @@ impl Server {
         private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
         let cached = Cached::new(log, config.limits.ring_bytes).await;
         let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
-        let auth = open_auth(&config, &dir).await?;
+        let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
+        let auth = open_auth(&config, &dir).await?.of_log(epoch);
         let tail = || async {
             log.tail(&Selector::all())
                 .await
@@ -129,12 +130,14 @@ impl Server {
         };
         let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
             .map_err(|source| io("start delivery", source))?;
-        let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
-        let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?, metrics.clone())?;
+        let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
         let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
         let mut policy = guard::Policy::new(address);
         for host in &config.allowed_hosts {
             policy = policy.allow_host(host)?;
+        }
+        for origin in &config.allowed_origins {
+            policy = policy.allow_origin(origin)?;
         }
         let (limits, log_of_app) = (config.limits, log.clone());
         let parts = app::Parts {
@@ -145,18 +148,19 @@ impl Server {
             epoch,
             limits,
             tasks: tasks.clone(),
+            checking: tokio::sync::Mutex::default(),
         };
         let router = app::router(app::App::new(parts), policy);
         let front = Arc::new(Front {
             router,
             reactor,
             limits,
-            metrics,
+            metrics: metrics.clone(),
             tasks: tasks.clone(),
         });
         tasks.spawn("accept", serve(front.clone(), listener));
         tasks.spawn_until_stop("auth", auth.clone().keep());
-        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention));
+        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention, metrics));
         let ready = Ready {
             url: format!("http://{address}"),
             pid: std::process::id(),
@@ -283,8 +287,16 @@ fn private_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 fn write_ready(dir: &Path, ready: &Ready) -> std::io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let text = serde_json::to_vec(ready).map_err(std::io::Error::from)?;
     let draft = dir.join(format!("{SERVER_FILE}.new"));
-    std::fs::write(&draft, text)?;
+    // A draft that a killed start has left may have another mode.
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(&text)?;
     std::fs::rename(draft, dir.join(SERVER_FILE))
 }

@@ -21,8 +21,9 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     config.listen = args.listen;
     config.allow_remote = args.allow_remote;
     config.auth = !args.no_auth;
-    config.allowed_hosts.clone_from(&args.allowed_host);
-    config.limits.connections = args.max_connections;
+    config.allowed_hosts.clone_from(&args.allow_host);
+    config.allowed_origins = args.allow_origin;
+    config.limits = args.limits.limits();
     config.retention = RetentionConfig {
         deltas: args.keep.keep_deltas.0,
         raw: args.keep.keep_raw.0,
@@ -40,7 +41,7 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
             true => None,
             false => Some(server.pairing_code().await?.code().to_owned()),
         };
-        let base = reachable(&ready.url, args.listen, &args.allowed_host);
+        let base = reachable(&ready.url, args.listen, &args.allow_host);
         out::print(&greeting(&base, &ready.data_dir, link.as_deref(), Paint::stdout()))?;
     }
     let code = ends.first().await;
@@ -91,7 +92,7 @@ impl Ends {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     let (code, hint) = match &error {
-        StartError::Remote(_) | StartError::Open(_) | StartError::Host(_) => (2, ""),
+        StartError::Remote(_) | StartError::Open(_) | StartError::Policy(_) => (2, ""),
         StartError::Listen { .. } => (
             exit::FAILURE,
             "; --listen takes another address, and port 0 any free one",

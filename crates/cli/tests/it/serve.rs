@@ -315,12 +315,25 @@ fn what_would_be_unsafe_or_impossible_is_refused_with_what_to_do() {
     for (args, code, why) in [
         (&["serve", "--listen", "0.0.0.0:0"][..], 2, "--allow-remote"),
         (&["serve", "--listen", "0.0.0.0:0", "--no-auth"], 2, "loopback"),
-        (&["serve", "--allowed-host", "a b"], 2, "--allowed-host"),
+        (&["serve", "--allow-host", "a b"], 2, "--allow-host"),
+        (&["serve", "--allow-origin", "example.org"], 2, "--allow-origin"),
+        (&["serve", "--head-bytes", "1"], 2, "--head-bytes"),
     ] {
         let output = world.turnwire(args).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         assert!(stderr(&output).contains(why), "{}", stderr(&output));
     }
+    let by_variable = world
+        .turnwire(&["serve"])
+        .env("TURNWIRE_HEARTBEAT", "never")
+        .output()
+        .unwrap();
+    assert_eq!(by_variable.status.code(), Some(2));
+    assert!(
+        stderr(&by_variable).contains("'never' for '--heartbeat"),
+        "{}",
+        stderr(&by_variable)
+    );
     let _served = serve(&world, &[]);
     let second = world.turnwire(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));

@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::JoinSet};
 use turnwire_proto::{Event, NewEvent, Selector, Seq};
 
 use crate::{
-    AppendError, Appended, Bounds, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed,
+    AppendError, Appended, Bounds, Level, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed,
     feed::{Facts, Sink},
 };
 use ring::Ring;
@@ -25,6 +25,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub struct Cached {
     inner: Arc<dyn Log>,
     ring: Arc<Ring>,
+    budget: usize,
     /// Follows a store that has no feed of its own; ends with this.
     follower: Option<JoinSet<()>>,
 }
@@ -48,6 +49,7 @@ impl Cached {
             return Ok(Self {
                 inner,
                 ring,
+                budget: bytes,
                 follower: None,
             });
         }
@@ -58,6 +60,7 @@ impl Cached {
         Ok(Self {
             inner,
             ring,
+            budget: bytes,
             follower: Some(follower),
         })
     }
@@ -160,5 +163,19 @@ impl Log for Cached {
             self.ring.trimmed(bounds.first, true);
         }
         done
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+
+    fn levels(&self) -> Vec<Level> {
+        let mut levels = self.inner.levels();
+        levels.push(Level {
+            bound: "ring_bytes",
+            used: self.ring.bytes(),
+            limit: self.budget,
+        });
+        levels
     }
 }

@@ -189,6 +189,8 @@ macro_rules! conformance_suite {
                 feed::a_feed_is_told_of_what_goes
                 trim::the_default_keeps_everything
                 trim::events_go_from_the_start_up_to_the_first_newer_one
+                trim::an_event_dated_in_the_future_is_as_old_as_its_arrival
+                trim::an_id_is_known_as_long_as_its_event_is_kept
                 trim::deltas_go_and_leave_the_rest
                 trim::deltas_go_at_least_up_to_the_first_newer_event
                 trim::vendors_lines_go_and_leave_their_events

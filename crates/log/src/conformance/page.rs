@@ -17,6 +17,7 @@ use crate::{Limit, Log};
 pub async fn a_fresh_log_is_empty(subjects: &Subjects) {
     let subject = subjects.subject().await;
     let log = subject.open().await;
+    log.check().await.expect("it works, if it is empty");
     let what = Selector::all();
     let found = bounds(&*log).await;
     let one = Seq::ZERO.next();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join;
-use turnwire_proto::{Json, NewEvent, PUBLIC_SOURCE, Selector, Seq, Visibility};
+use turnwire_proto::{Json, NewEvent, PUBLIC_SOURCE, Selector, Seq, Timestamp, Visibility};
 
 use super::{
     Subjects,
@@ -121,6 +121,86 @@ pub async fn events_go_from_the_start_up_to_the_first_newer_one(subjects: &Subje
     assert_eq!(trim(&*log, &until(501)).await.events, 18);
     horizon(bounds(&*log).await, &events, 30);
     left(&*log, &[]).await;
+}
+
+/// One whose clock is ahead would else hold back all behind it for as long as it is.
+pub async fn an_event_dated_in_the_future_is_as_old_as_its_arrival(subjects: &Subjects) {
+    let subject = subjects.subject().await;
+    let log = subject.open().await;
+    let ahead = Timestamp::from_millis(4_102_444_800_000).expect("a moment of the year 2100");
+    let mut batch = notes(0..6);
+    for (n, event) in batch.iter_mut().enumerate() {
+        event.kind = kind(["note", "text_delta"][n % 2]);
+        event.raw = Some(Json::parse("1").expect("this is JSON"));
+        if n < 2 {
+            event.timestamp = ahead;
+        }
+    }
+    append(&*log, &batch).await;
+    let events = places(&*log, &batch).await;
+    assert_eq!(
+        events[0].1.timestamp, ahead,
+        "what is read is what was said, not what was made of it"
+    );
+    let an_hour_on = Timestamp::from_millis(Timestamp::now().millis() + 3_600_000).expect("a moment of this century");
+    let none = Retention::default();
+    for (policy, expected) in [
+        (
+            Retention {
+                deltas_before: Some(an_hour_on),
+                ..none.clone()
+            },
+            Trimmed { events: 3, raw: 3 },
+        ),
+        (
+            Retention {
+                raw_before: Some(an_hour_on),
+                ..none.clone()
+            },
+            Trimmed { events: 0, raw: 3 },
+        ),
+        (
+            Retention {
+                events_before: Some(an_hour_on),
+                ..none.clone()
+            },
+            Trimmed { events: 3, raw: 0 },
+        ),
+    ] {
+        assert_eq!(trim(&*log, &policy).await, expected, "{policy:?}");
+    }
+    left(&*log, &[]).await;
+}
+
+/// However it is trimmed beside it: a producer that tries again is heard once.
+pub async fn an_id_is_known_as_long_as_its_event_is_kept(subjects: &Subjects) {
+    let subject = subjects.subject().await;
+    let log = subject.open().await;
+    let events = with_deltas(&*log, &[1, 2, 90, 91]).await;
+    for policy in [
+        Retention {
+            deltas_before: Some(at(50)),
+            ..Retention::default()
+        },
+        Retention {
+            raw_before: Some(at(1000)),
+            ..Retention::default()
+        },
+        Retention {
+            events_before: Some(at(1)),
+            ..Retention::default()
+        },
+    ] {
+        trim(&*log, &policy).await;
+        let kept = all(&*log, &Selector::all()).await;
+        assert!(kept.len() < events.len());
+        for (seq, event) in &events {
+            if kept.iter().any(|(place, _)| place == seq) {
+                let again = append(&*log, std::slice::from_ref(event)).await;
+                assert_eq!((again.written, again.duplicates, again.first), (0, 1, *seq));
+            }
+        }
+    }
 }
 
 async fn with_deltas(log: &dyn Log, seconds: &[i64]) -> Vec<(Seq, NewEvent)> {

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use turnwire_proto::Timestamp;
 
-use crate::StoreError;
+use crate::{Level, StoreError};
 
 /// Small shared state by key.
 ///
@@ -51,6 +51,10 @@ pub trait Kv: Send + Sync + 'static {
     async fn list(&self, bucket: &str) -> Result<Vec<(String, Entry)>, StoreError>;
     /// A number that changes after any entry changed, also by another process, within a second: a wake-up, not a queue.
     fn changes(&self) -> watch::Receiver<u64>;
+    /// How full its queue is, if it has one. From memory, without waiting.
+    fn level(&self) -> Option<Level> {
+        None
+    }
 }
 
 /// A value with its revision, which changes with every write and never comes back.

@@ -6,7 +6,11 @@
 use std::{
     fs, io,
     path::Path,
-    sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 use turnwire_proto::Timestamp;
 
 use super::{Entry, Kv};
-use crate::StoreError;
+use crate::{Level, StoreError};
 
 /// The file's name in the data directory.
 const FILE: &str = "state.db";
@@ -46,6 +50,8 @@ const SCHEMA: &str = "
 #[derive(Debug)]
 pub struct SqliteKv {
     jobs: SyncSender<Job>,
+    /// Calls that wait for the thread.
+    waiting: Arc<AtomicUsize>,
     changes: watch::Receiver<u64>,
 }
 
@@ -67,7 +73,11 @@ impl SqliteKv {
             .name("turnwire-state".into())
             .spawn(move || owner.run(&queue))
             .map_err(|error| failed(error.into()))?;
-        Ok(Self { jobs, changes })
+        Ok(Self {
+            jobs,
+            waiting: Arc::default(),
+            changes,
+        })
     }
 
     async fn call<T: Send + 'static>(
@@ -76,13 +86,19 @@ impl SqliteKv {
         work: impl FnOnce(&mut Owner) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let waiting = Arc::clone(&self.waiting);
+        waiting.fetch_add(1, Ordering::Relaxed);
         let job: Job = Box::new(move |owner| {
+            waiting.fetch_sub(1, Ordering::Relaxed);
             // Nobody may wait for it any more; it is done all the same.
             let _ = answer.send(work(owner));
         });
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Failure::Busy.doing(doing),
-            TrySendError::Disconnected(_) => Failure::Stopped.doing(doing),
+        self.jobs.try_send(job).map_err(|error| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => Failure::Busy.doing(doing),
+                TrySendError::Disconnected(_) => Failure::Stopped.doing(doing),
+            }
         })?;
         answered
             .await
@@ -446,6 +462,14 @@ impl Kv for SqliteKv {
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
+    }
+
+    fn level(&self) -> Option<Level> {
+        Some(Level {
+            bound: "state_queue",
+            used: self.waiting.load(Ordering::Relaxed),
+            limit: QUEUE,
+        })
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

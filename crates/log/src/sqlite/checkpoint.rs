@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// from the commits for a moment; so rarely is better, up to what a reader must look through.
 const SIZE: u64 = 64 * 1024 * 1024;
 /// Size from which on the writer is made to wait until all is moved, so that the file cannot grow for ever.
-const HARD_SIZE: u64 = 512 * 1024 * 1024;
+pub(super) const HARD_SIZE: u64 = 512 * 1024 * 1024;
 
 /// Starts the thread, which ends when the writer does.
 pub(super) fn start(log: &Path, mut head: watch::Receiver<Seq>) -> Result<JoinHandle<()>, OpenError> {

@@ -21,14 +21,19 @@ pub use check::check;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
-use turnwire_proto::{NewEvent, Selector, Seq};
+use turnwire_proto::{NewEvent, Selector, Seq, Timestamp};
 
-use crate::{AppendError, Appended, Bounds, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed, feed::Sink};
+use crate::{
+    AppendError, Appended, Bounds, Level, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed, feed::Sink,
+};
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +98,10 @@ pub struct SqliteLog {
 struct Shared {
     writer: writer::Handle,
     readers: read::Pool,
+    options: Options,
+    wal: PathBuf,
+    /// Appends that wait for the writer or are in its commit.
+    waiting: AtomicUsize,
     bounds: watch::Receiver<Bounds>,
     head: watch::Receiver<Seq>,
     /// Where the session index is, for `trim` of a session and for tests.
@@ -153,6 +162,9 @@ impl SqliteLog {
         let checkpoint_thread = checkpoint::start(&log_path, writer.head.clone())?;
         let readers = read::Pool::new(log_path, index_path, options.readers);
         let shared = Shared {
+            wal: dir.join("log.db-wal"),
+            waiting: AtomicUsize::new(0),
+            options,
             bounds: writer.bounds,
             head: writer.head,
             writer: writer.handle,
@@ -214,7 +226,8 @@ impl Log for SqliteLog {
         if batch.is_empty() {
             return Ok(Appended::default());
         }
-        let rows = writer::Rows::of(batch);
+        let rows = writer::Rows::of(batch, Timestamp::now());
+        let _waiting = Waiting::new(&self.shared.waiting);
         self.ask(|reply| writer::Job::Append { rows, reply })
             .await?
             .map_err(AppendError::Store)
@@ -281,8 +294,48 @@ impl Log for SqliteLog {
         }
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        self.ask(|reply| writer::Job::Check { reply }).await.map_err(gone)??;
+        let one = Limit { events: 1, bytes: 1 };
+        let read = self.read_back(&Selector::all(), Seq::MAX, one).await;
+        read.map(drop).map_err(|ReadError::Store(error)| error)
+    }
+
+    fn levels(&self) -> Vec<Level> {
+        let level = |bound, used, limit| Level { bound, used, limit };
+        let shared = &*self.shared;
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let wal = std::fs::metadata(&shared.wal).map_or(0, |meta| meta.len());
+        let readers = shared.options.readers.max(1);
+        vec![
+            level(
+                "append_queue",
+                shared.waiting.load(Ordering::Relaxed),
+                shared.options.queue,
+            ),
+            level("log_readers", readers - shared.readers.free(), readers),
+            level("wal_bytes", size(wal), size(checkpoint::HARD_SIZE)),
+        ]
+    }
+
     fn feed(&self, sink: Arc<dyn Sink>) -> Option<Seq> {
         self.shared.writer.feed(sink)
+    }
+}
+
+/// One append that waits, counted until it is answered or dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

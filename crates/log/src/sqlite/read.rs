@@ -52,6 +52,11 @@ impl Pool {
         }
     }
 
+    /// Reads that could begin now.
+    pub(super) fn free(&self) -> usize {
+        self.permits.available_permits()
+    }
+
     pub(super) async fn run(&self, query: Query) -> Result<Page, StoreError> {
         let permit = self.permits.clone().acquire_owned().await;
         let shared = self.shared.clone();

@@ -15,7 +15,8 @@ const INDEX_VERSION: i64 = 1;
 /// Each step lifts the schema by one version.
 ///
 /// `events.body` is what `NewEvent::encode_body` wrote: the event's JSON without its place. The columns before it are
-/// copies of what selectors look at, so that a filter never reads a long body's overflow pages.
+/// copies of what selectors look at, so that a filter never reads a long body's overflow pages; `ts` is what an event's age is
+/// counted from.
 const STEPS: [&str; 1] = ["
     CREATE TABLE events(
         seq INTEGER PRIMARY KEY AUTOINCREMENT,

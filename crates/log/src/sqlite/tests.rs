@@ -77,6 +77,34 @@ async fn a_full_disk_is_an_error_that_loses_nothing_and_passes_when_there_is_roo
 }
 
 #[tokio::test]
+async fn a_check_fails_from_a_commit_that_failed_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        max_pages: Some(40),
+        ..Options::default()
+    };
+    let log = SqliteLog::open(dir.path(), options).unwrap();
+    let batch = || (0..10).map(|_| note(&"x".repeat(1000), None)).collect::<Vec<_>>();
+    log.check().await.unwrap();
+    while log.append(&batch()).await.is_ok() {
+        log.check().await.unwrap();
+    }
+    assert!(log.check().await.unwrap_err().to_string().contains("full"));
+    let everything = Retention {
+        max_bytes: Some(0),
+        ..Retention::default()
+    };
+    log.trim(&everything).await.unwrap();
+    log.check()
+        .await
+        .expect("there is room again, though nobody has appended");
+    log.append(&batch()).await.unwrap();
+    let level = |bound: &str| log.levels().into_iter().find(|level| level.bound == bound).unwrap();
+    assert_eq!((level("append_queue").used, level("append_queue").limit), (0, 4096));
+    assert!(level("wal_bytes").used > 0);
+}
+
+#[tokio::test]
 async fn a_lost_session_index_is_built_anew_and_reads_are_right_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let log = SqliteLog::open(dir.path(), Options::default()).unwrap();

@@ -128,7 +128,7 @@ impl State {
     }
 }
 
-/// The events from `first` on that happened before `before`, up to the first newer one.
+/// The events from `first` on that are of before `before`, up to the first newer one.
 fn older(db: &Connection, first: Seq, before: Timestamp) -> rusqlite::Result<Option<Prefix>> {
     let mut rows = db.prepare_cached("SELECT seq, ts FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = rows.query([from_seq(first), step_rows()])?;

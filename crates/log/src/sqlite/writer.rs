@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
-use turnwire_proto::{EventId, Json, NewEvent, Seq};
+use turnwire_proto::{EventId, Json, NewEvent, Seq, Timestamp};
 
 use super::{
     Options,
@@ -30,6 +30,7 @@ const GROUP_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) id: EventId,
+    /// What its age is counted from: when it happened, or when it arrived if it is dated later than that.
     pub(super) ts: i64,
     pub(super) facts: Facts,
     pub(super) raw: Option<Json>,
@@ -45,13 +46,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn of(batch: &[NewEvent]) -> Self {
+    pub(super) fn of(batch: &[NewEvent], now: Timestamp) -> Self {
         let mut bodies = Vec::with_capacity(batch.iter().map(|event| event.data.get().len() + 300).sum());
         let row = |event: &NewEvent| {
             event.encode_body(&mut bodies);
             Row {
                 id: event.id,
-                ts: event.timestamp.millis(),
+                ts: event.timestamp.min(now).millis(),
                 facts: Facts::of(event),
                 raw: event.raw.clone(),
                 end: bodies.len(),
@@ -81,6 +82,9 @@ pub(super) enum Job {
     Trim {
         what: trim::What,
         reply: oneshot::Sender<Result<trim::Step, StoreError>>,
+    },
+    Check {
+        reply: oneshot::Sender<Result<(), StoreError>>,
     },
     Close,
 }
@@ -197,6 +201,7 @@ pub(super) fn start(db: Connection, bounds: Bounds, path: PathBuf, options: &Opt
         feeds,
         group: options.group,
         trim: trim::State::default(),
+        failed: false,
     };
     let thread = std::thread::Builder::new()
         .name("log-writer".into())
@@ -217,6 +222,8 @@ struct Writer {
     feeds: Arc<Feeds>,
     group: usize,
     trim: trim::State,
+    /// Whether the last commit failed.
+    failed: bool,
 }
 
 impl Writer {
@@ -241,6 +248,10 @@ impl Writer {
                     // The caller may have gone; what is trimmed stays trimmed.
                     let _ = reply.send(step);
                 }
+                Some(Job::Check { reply }) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(self.check());
+                }
                 Some(Job::Close) => break,
                 Some(Job::Append { .. }) | None => {}
             }
@@ -250,6 +261,7 @@ impl Writer {
     fn append(&mut self, mut group: Vec<Waiting>) {
         match self.commit(&mut group) {
             Ok((page, facts, head, done)) => {
+                self.failed = false;
                 if !page.is_empty() {
                     self.feeds.committed(page, facts, head);
                 }
@@ -260,6 +272,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "the log could not be written");
+                self.failed = true;
                 if self.recover(&error) {
                     // It stands on disk all the same. A caller whose reply is dropped is told that this is not known.
                     return;
@@ -321,6 +334,25 @@ impl Writer {
             .map_err(|e| store_error("trim log.db", e))?;
         self.feeds.trimmed(&step);
         Ok(step)
+    }
+
+    /// That this thread answers says most. After a commit that failed it also tries whether there is room again.
+    fn check(&mut self) -> Result<(), StoreError> {
+        if !self.failed {
+            return Ok(());
+        }
+        let attempt = |db: &Connection| -> rusqlite::Result<()> {
+            let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            // Place 0 is nobody's.
+            tx.execute_batch("INSERT INTO raws VALUES (0, zeroblob(65536)); DELETE FROM raws WHERE seq = 0;")?;
+            tx.commit()
+        };
+        let tried = attempt(&self.db);
+        self.failed = tried.is_err();
+        tried.map_err(|error| {
+            self.recover(&error);
+            store_error("write log.db", error)
+        })
     }
 
     /// After an error of the disk the connection's view of its files is not to be trusted: it is opened anew.

@@ -6,7 +6,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::{HeaderMap, Method, Uri, header, request::Parts};
 use turnwire_proto::{Code, Reach, Scope, Scopes, Visibility};
 
-use super::{Auth, cookie, denied::Denied, principal::Principal, resource, ticket::Lease};
+use super::{Auth, denied::Denied, principal::Principal, resource, ticket::Lease};
 use crate::http::Refusal;
 
 mod sealed {
@@ -241,7 +241,7 @@ impl Auth {
             let (principal, _lease) = self.tickets().redeem(&ticket, asked)?;
             return Ok((Standing { principal, _lease }, Via::Ticket));
         }
-        if let Some(secret) = cookie::session(headers) {
+        if let Some(secret) = self.cookie(headers) {
             return Ok((plain(self.authenticate_or_read(secret).await?), Via::Cookie));
         }
         Err(Denied::Missing.into())

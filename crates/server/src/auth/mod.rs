@@ -26,12 +26,13 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, HeaderValue};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
-use turnwire_log::{Kv, StoreError};
-use turnwire_proto::{Name, Scopes, Timestamp};
+use turnwire_log::{Kv, Level, StoreError};
+use turnwire_proto::{Epoch, Name, Scopes, Timestamp};
 
 pub use cookie::COOKIE;
 pub use denied::Denied;
@@ -60,6 +61,8 @@ const CLOCK: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Auth {
     inner: Arc<Inner>,
+    /// The name of its cookie.
+    cookie: Arc<str>,
 }
 
 struct Inner {
@@ -138,6 +141,8 @@ pub struct Stats {
     pub tickets: usize,
     /// Pairing attempts that were refused unseen.
     pub locked_out: u64,
+    /// How full the store's queue is.
+    pub queue: Option<Level>,
 }
 
 impl Auth {
@@ -167,7 +172,28 @@ impl Auth {
                 lockout: Lockout::default(),
                 locked_out: AtomicU64::new(0),
             }),
+            cookie: COOKIE.into(),
         }
+    }
+
+    /// The same with a cookie of its own among those of other gateways on this host, which see one another's.
+    #[must_use]
+    pub fn of_log(self, epoch: Epoch) -> Self {
+        let cookie = cookie::name(epoch).into();
+        Self { cookie, ..self }
+    }
+
+    /// The token in the cookie, if there is one.
+    pub(crate) fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        cookie::session(headers, &self.cookie)
+    }
+
+    pub(crate) fn set_cookie(&self, secret: &Secret, secure: bool) -> HeaderValue {
+        cookie::set(&self.cookie, secret, secure)
+    }
+
+    pub(crate) fn remove_cookie(&self, secure: bool) -> HeaderValue {
+        cookie::remove(&self.cookie, secure)
     }
 
     /// Whether there is no authentication.
@@ -414,6 +440,18 @@ impl Auth {
             tokens: self.registry().map_or(0, Registry::count),
             tickets: self.tickets().count(),
             locked_out: self.inner.locked_out.load(Ordering::Relaxed),
+            queue: self.registry().ok().and_then(|registry| registry.kv.level()),
+        }
+    }
+
+    /// Looks whether the store of tokens can be read now.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match self.registry() {
+            Ok(registry) => registry.kv.get("check", "none").await.map(drop),
+            Err(_) => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -21,8 +21,10 @@ use super::{
 };
 use crate::{config::Limits, observe::Metrics, shutdown::Tasks};
 
-/// How long a refused connection is given to take its answer.
-const REFUSAL_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long a connection is given to take its last answer, and then to end.
+const LINGER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+/// Bytes that are thrown away of what still comes meanwhile: more than a client has under way when it is refused.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// How long accepting pauses when the process has no more files.
 const NO_FILES_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -99,8 +101,28 @@ async fn refuse(mut socket: TcpStream, limit: usize) {
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close";
     let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     // Whoever does not take it finds the connection closed.
-    let _ = timeout(REFUSAL_TIME, socket.write_all(answer.as_bytes())).await;
-    let _ = socket.shutdown().await;
+    let _ = timeout(LINGER_TIME, socket.write_all(answer.as_bytes())).await;
+    linger(socket).await;
+}
+
+/// Ends a connection so that its last answer arrives: a socket that is closed while there is input that nobody read resets the
+/// connection, and a peer that is still sending loses what it was sent. So only our half ends, and what still comes is thrown
+/// away, for a bounded time and up to a bounded size.
+pub(super) async fn linger(mut socket: TcpStream) {
+    let drain = async {
+        socket.shutdown().await?;
+        let mut rest = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match socket.read(&mut rest).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // Whatever ends it, the connection is closed now.
+    let _ = timeout(LINGER_TIME, drain).await;
 }
 
 /// Leaves the connection to hyper, with the bytes that were read already.
@@ -114,9 +136,9 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
     let socket = tokio::io::join(input, output);
     let io = TokioIo::new(Timed::new(socket, turns.clone(), &front.limits, front.metrics.clone()));
     let shared = front.reactor.shared().clone();
-    let router = front.router.clone();
+    let (router, metrics) = (front.router.clone(), front.metrics.clone());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (router, shared, turns) = (router.clone(), shared.clone(), turns.clone());
+        let (router, shared, metrics, turns) = (router.clone(), shared.clone(), metrics.clone(), turns.clone());
         // Here and not when the future is first polled: until the turn has begun, what is read counts as a head.
         let turn = turns.begin();
         async move {
@@ -126,6 +148,7 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
                 Ok(response) => response,
                 Err(never) => match never {},
             };
+            metrics.answered(response.extensions());
             if let Some(ready) = Streaming::take(&mut response) {
                 *response.body_mut() = body::body(shared, ready);
                 turns.streaming();

@@ -23,14 +23,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::coop::unconstrained,
-    time::{Duration, Instant, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tower::ServiceExt;
 use turnwire_proto::Code;
 
 use super::{
     Ready, Streaming,
-    accept::{Front, Open, hyper},
+    accept::{Front, Open, hyper, linger},
     head::{Head, Parts, parse},
 };
 use crate::{http::Refusal, hub::Queued};
@@ -86,14 +86,15 @@ pub(super) async fn run(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, 
     let Ok(outcome) = lane.go().await else { return };
     let Lane {
         front,
-        mut socket,
+        socket,
         input,
+        ended,
         ..
     } = lane;
     match outcome {
-        Outcome::Closed => {
-            let _ = timeout(Duration::from_secs(1), socket.shutdown()).await;
-        }
+        // One that was idle has nothing under way to be lost.
+        Outcome::Closed if ended => Box::pin(linger(socket)).await,
+        Outcome::Closed => {}
         Outcome::Hyper => Box::pin(hyper(front, socket, peer, input.to_vec(), open)).await,
         Outcome::Stream(head, ready) => {
             if let Ok(socket) = socket.into_std() {
@@ -213,6 +214,7 @@ impl Lane {
         let mut next = Some(first);
         while let Some(answer) = next {
             let (parts, body) = answer.into_parts();
+            self.front.metrics.answered(&parts.extensions);
             let last = self.ended && self.pending.is_empty();
             head_of(&parts, Some(body.len()), last, &mut self.output);
             self.output.extend_from_slice(&body);

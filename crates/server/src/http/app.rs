@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
     pub(crate) tasks: Tasks,
+    /// Held by the one who looks whether the stores work: anybody may ask, so it is done once at a time.
+    pub(crate) checking: tokio::sync::Mutex<()>,
 }
 
 impl App {
@@ -50,6 +52,10 @@ impl App {
 
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.0.tasks
+    }
+
+    pub(crate) fn checking(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.checking
     }
 
     /// The log's own state. Events are reached through [`App::hub`], which asks for a grant.

@@ -51,9 +51,20 @@ pub enum InvalidPolicy {
     Origin(String),
 }
 
+impl InvalidPolicy {
+    /// The flag of `turnwire serve` that it came by.
+    pub(crate) const fn flag(&self) -> &'static str {
+        match self {
+            Self::Host(_) => "--allow-host",
+            Self::Origin(_) => "--allow-origin",
+        }
+    }
+}
+
 impl Policy {
-    /// For a server that listens there: loopback names and addresses with its port, and that address itself. Bound to all
-    /// addresses, any address: it is names that can be pointed at a server by others, not addresses.
+    /// For a server that listens there: loopback names and addresses, and that address itself. Bound to all addresses, any
+    /// address: it is names that can be pointed at a server by others, not addresses. Whatever the port: a forwarded one is
+    /// another than the one that is listened on, and whose page it is, is for the `Origin` to say, port and all.
     #[must_use]
     pub fn new(bound: SocketAddr) -> Self {
         let port = bound.port();
@@ -103,12 +114,7 @@ impl Policy {
             Ok(ip) => ip.to_canonical().is_loopback() || ip == self.bound.ip() || self.bound.ip().is_unspecified(),
             Err(_) => is_localhost(name),
         };
-        // Without a port, it is the scheme's.
-        let port_is_ours = match port {
-            Some(port) => port == self.bound.port(),
-            None => matches!(self.bound.port(), 80 | 443),
-        };
-        (is_ours && port_is_ours)
+        is_ours
             || self.hosts.iter().any(|allowed| {
                 allowed.name.eq_ignore_ascii_case(name) && (allowed.port.is_none() || allowed.port == port)
             })
@@ -156,7 +162,7 @@ pub fn check(method: &Method, headers: &HeaderMap, uri: &Uri, policy: &Policy) -
         Some(origin) if policy.allows_origin(origin) => true,
         Some(origin) => {
             let message = format!(
-                "the page's origin `{}` is neither this server's nor an allowed one",
+                "the page's origin `{}` is neither this server's nor an allowed one: if it should be, add it by --allow-origin",
                 short(origin)
             );
             return Err(forbidden("origin", &message));
@@ -179,7 +185,7 @@ pub fn check(method: &Method, headers: &HeaderMap, uri: &Uri, policy: &Policy) -
 /// A browser sends a cookie by itself, so a request that has nothing else needs the browser's word on whose page it was. Pages of
 /// the same host on other ports count as the same site for the cookie, but not here.
 fn by_cookie(changes_something: bool, site: Option<&[u8]>, headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(header::AUTHORIZATION) || cookie::session(headers).is_none() {
+    if headers.contains_key(header::AUTHORIZATION) || !cookie::is_there(headers) {
         return Ok(());
     }
     if changes_something && site != Some(b"same-origin") {
@@ -209,7 +215,7 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri, policy: &Policy) -> Result<&'a
     for host in [Some(host), named].into_iter().flatten() {
         if !policy.allows_host(host) {
             let message = format!(
-                "the host `{}` in the `Host` header is not this server's: if it should be, add it to the allowed hosts",
+                "the host `{}` in the `Host` header is not this server's: if it should be, add it by --allow-host",
                 short(host)
             );
             return Err(forbidden("host", &message));
@@ -336,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loopback_name_or_address_with_the_port_passes() {
+    fn a_loopback_name_or_address_passes_with_whatever_port() {
         for good in [
             "127.0.0.1:8876",
             "localhost:8876",
@@ -345,19 +351,20 @@ mod tests {
             "127.1.2.3:8876",
             "[::1]:8876",
             "[::ffff:127.0.0.1]:8876",
+            "127.0.0.1:80",
+            "127.0.0.1",
+            "localhost",
+            "localhost:9000",
         ] {
             assert!(host(&policy(), good), "{good}");
         }
-        let standard = Policy::new("127.0.0.1:80".parse().unwrap());
-        assert!(host(&standard, "localhost") && !host(&policy(), "localhost"));
     }
 
     #[test]
     fn a_foreign_host_is_refused() {
         for bad in [
             "evil.example:8876",
-            "127.0.0.1:80",
-            "127.0.0.1",
+            "evil.example",
             "127.0.0.1.evil.example:8876",
             "localhost.evil.example:8876",
             "evillocalhost:8876",
@@ -394,12 +401,16 @@ mod tests {
         let policy = policy()
             .allow_host("Turnwire.Example.com")
             .unwrap()
-            .allow_host("localhost:9000")
+            .allow_host("one.example.com:9000")
             .unwrap();
-        for good in ["turnwire.example.com", "TURNWIRE.example.com:8443", "localhost:9000"] {
+        for good in [
+            "turnwire.example.com",
+            "TURNWIRE.example.com:8443",
+            "one.example.com:9000",
+        ] {
             assert!(host(&policy, good), "{good}");
         }
-        assert!(!host(&policy, "other.example.com") && !host(&policy, "localhost:9001"));
+        assert!(!host(&policy, "other.example.com") && !host(&policy, "one.example.com:9001"));
         for bad in ["", "https://example.com", "a b", "u@h", "h:port"] {
             assert!(
                 Policy::new("[::1]:1".parse().unwrap()).allow_host(bad).is_err(),
@@ -438,6 +449,10 @@ mod tests {
                 assert_eq!(refusal.code(), Code::Forbidden, "{bad}");
             }
         }
+        // Through a forwarded port, a page is still of this server only when it came by that port.
+        let forwarded = |origin| asked(&policy, "POST", &[("host", "localhost:9000"), ("origin", origin)]);
+        assert!(forwarded("http://localhost:9000").is_ok());
+        assert!(forwarded("http://localhost:8876").is_err() && forwarded("http://localhost:3000").is_err());
         let default_port = Policy::new("127.0.0.1:80".parse().unwrap());
         assert!(
             asked(

@@ -21,7 +21,7 @@ use super::{
     body::Json,
     tokens::{change_refused, check_scopes, minted},
 };
-use crate::auth::{Admin, Auth, CODE_TTL, ChangeError, Grant, PairError, Pairing, TokenKind, cookie};
+use crate::auth::{Admin, Auth, CODE_TTL, ChangeError, Grant, PairError, Pairing, TokenKind};
 
 /// The longest life of a code: an hour. It is for a person who is about to type it.
 const MAX_TTL_SECS: u64 = 3600;
@@ -142,7 +142,7 @@ async fn pair(State(auth): State<Auth>, client: Client, Json(body): Json<Pair>) 
     let mut response = secret_reply(&reply);
     response
         .headers_mut()
-        .insert(header::SET_COOKIE, cookie::set(&made.secret, client.https));
+        .insert(header::SET_COOKIE, auth.set_cookie(&made.secret, client.https));
     Ok(response)
 }
 
@@ -199,7 +199,7 @@ async fn make_code(
 
 /// Ends the sign-in of a cookie, and takes the cookie away whatever it was worth.
 async fn sign_out(State(auth): State<Auth>, client: Client, headers: HeaderMap) -> Result<Response, Refusal> {
-    if let Some(secret) = cookie::session(&headers)
+    if let Some(secret) = auth.cookie(&headers)
         && let Ok(principal) = auth.authenticate_or_read(secret).await
     {
         match auth.revoke(principal.id()).await {
@@ -210,7 +210,7 @@ async fn sign_out(State(auth): State<Auth>, client: Client, headers: HeaderMap) 
     let mut response = secret_reply(&json!({}));
     response
         .headers_mut()
-        .insert(header::SET_COOKIE, cookie::remove(client.https));
+        .insert(header::SET_COOKIE, auth.remove_cookie(client.https));
     Ok(response)
 }
 

@@ -58,6 +58,8 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self.reply).unwrap_or_default();
         let mut response = (status, body).into_response();
+        // Whoever writes it counts it by this.
+        response.extensions_mut().insert(self.reply.code());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

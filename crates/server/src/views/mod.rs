@@ -20,15 +20,15 @@ use turnwire_log::{
 };
 use turnwire_proto::{Epoch, Event, Selector, Seq};
 
-use crate::observe::Metrics;
-
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
     bytes: 1024 * 1024,
 };
+/// Rows that one transaction deletes when the log was trimmed.
+const FORGET: u16 = 2000;
 /// How long after an error the next try is.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a request waits until the views have reached what it must see.
@@ -36,20 +36,24 @@ const REACH: Duration = Duration::from_secs(5);
 /// Connections that are kept for reading.
 const IDLE: usize = 2;
 
-/// One view: its tables, and what an event does to them.
+/// One view: its tables, what an event does to them, and how they forget what the log has trimmed.
 struct View {
     tables: &'static str,
     fold: fn(&Transaction<'_>, &Event) -> rusqlite::Result<()>,
+    /// Deletes what is of events before this place alone, at most [`FORGET`] rows. How many it deleted.
+    forget: fn(&Transaction<'_>, Seq) -> rusqlite::Result<usize>,
 }
 
 const VIEWS: &[View] = &[
     View {
         tables: sessions::TABLES,
         fold: sessions::fold,
+        forget: sessions::forget,
     },
     View {
         tables: search::TABLES,
         fold: search::fold,
+        forget: search::forget,
     },
 ];
 
@@ -90,13 +94,18 @@ impl Views {
         log: Arc<dyn Log>,
         epoch: Epoch,
         tail: watch::Receiver<Seq>,
-        metrics: Arc<Metrics>,
     ) -> Result<(Self, Folding), StoreError> {
         let path = dir.join("views.db");
         let (db, reached) = open(&path, epoch).map_err(|source| error("open views.db", source))?;
         let (told, receiver) = watch::channel(reached);
         let (stop, stopped) = oneshot::channel();
-        let folder = Folder { db, log, told, metrics };
+        let folder = Folder {
+            db,
+            log,
+            told,
+            // What was trimmed while nobody looked goes with the first step.
+            first: Seq::ZERO,
+        };
         let thread = std::thread::Builder::new()
             .name("views".into())
             .spawn(move || folder.run(tail, stopped))
@@ -119,6 +128,24 @@ impl Views {
                 thread: Some(thread),
             },
         ))
+    }
+
+    /// How far they are.
+    pub(crate) fn reached(&self) -> Seq {
+        *self.reached.borrow()
+    }
+
+    /// Looks whether they can be read and are folded on; how far they are does not matter.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        if self.reached.has_changed().is_err() {
+            return Err(StoreError {
+                doing: "fold the views".into(),
+                retry: false,
+                source: "their thread has ended".into(),
+            });
+        }
+        self.read(|db| db.query_row("SELECT 1 FROM state", [], |_| Ok(())))
+            .await
     }
 
     /// Waits until everything up to `seq` is folded, or for a bounded time. How far the views are.
@@ -226,7 +253,8 @@ struct Folder {
     db: Connection,
     log: Arc<dyn Log>,
     told: watch::Sender<Seq>,
-    metrics: Arc<Metrics>,
+    /// Nothing of events before this is left in any view.
+    first: Seq,
 }
 
 impl Folder {
@@ -268,8 +296,9 @@ impl Folder {
         });
     }
 
-    /// Folds the next page. Whether there may be more.
+    /// Forgets some of what was trimmed, folds the next page. Whether there may be more to do.
     async fn step(&mut self) -> Result<bool, StoreError> {
+        let forgets = self.forget().await?;
         let from = *self.told.borrow();
         let page = self
             .log
@@ -277,8 +306,7 @@ impl Folder {
             .await
             .map_err(|turnwire_log::ReadError::Store(e)| e)?;
         if page.cursor <= from {
-            self.metrics.views_lag.set(0);
-            return Ok(false);
+            return Ok(forgets);
         }
         let fold = |db: &mut Connection| -> rusqlite::Result<()> {
             let tx = db.transaction()?;
@@ -292,12 +320,29 @@ impl Folder {
             tx.commit()
         };
         fold(&mut self.db).map_err(|source| error("fold the views", source))?;
-        let head = self.log.bounds().await.map_or(page.cursor, |bounds| bounds.head);
-        self.metrics
-            .views_lag
-            .set(i64::try_from(head.get().saturating_sub(page.cursor.get())).unwrap_or(i64::MAX));
-        self.metrics.head.set(from_seq(head));
         self.told.send_replace(page.cursor);
         Ok(true)
+    }
+    /// Follows the log's horizon, which is what says that events are gone: an event could be published by anybody.
+    async fn forget(&mut self) -> Result<bool, StoreError> {
+        let bounds = self.log.bounds().await;
+        let first = bounds.map_err(|turnwire_log::ReadError::Store(e)| e)?.first;
+        if first <= self.first {
+            return Ok(false);
+        }
+        let forget = |db: &mut Connection| -> rusqlite::Result<bool> {
+            let tx = db.transaction()?;
+            let mut more = false;
+            for view in VIEWS {
+                more |= (view.forget)(&tx, first)? >= usize::from(FORGET);
+            }
+            tx.commit()?;
+            Ok(more)
+        };
+        let more = forget(&mut self.db).map_err(|source| error("trim the views", source))?;
+        if !more {
+            self.first = first;
+        }
+        Ok(more)
     }
 }

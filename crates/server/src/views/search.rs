@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 use turnwire_proto::{Event, Seq};
 
-use super::{from_seq, to_seq};
+use super::{FORGET, from_seq, to_seq};
 
 /// Bytes of one event that are indexed.
 const TEXT: usize = 64 * 1024;
@@ -47,6 +47,12 @@ pub(super) fn fold(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> 
     let mut insert = db.prepare_cached("INSERT OR REPLACE INTO search(rowid, text) VALUES (?1, ?2)")?;
     insert.execute(params![from_seq(event.seq), text])?;
     Ok(())
+}
+
+/// Takes out the rows of events that are no longer kept; FTS5 gives their space back as it merges.
+pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM search WHERE rowid IN (SELECT rowid FROM search WHERE rowid < ?1 ORDER BY rowid LIMIT ?2)";
+    db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
 }
 
 fn text(event: &Event) -> String {
@@ -170,5 +176,40 @@ mod tests {
             let _ = found(hostile);
         }
         assert_eq!(expression("  *** \"\" "), None);
+    }
+
+    #[test]
+    fn the_index_does_not_grow_with_what_was_trimmed() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLES).unwrap();
+        let used = |db: &Connection| -> i64 {
+            let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            pragma("page_count") - pragma("freelist_count")
+        };
+        let mut early = 0;
+        // Ten thousand events are kept; what came before goes, as retention does it.
+        for round in 0..20_i64 {
+            let tx = db.transaction().unwrap();
+            for n in round * 5000..(round + 1) * 5000 {
+                let text = format!("word{} word{} of event {n}", n % 97, n % 1009);
+                tx.execute("INSERT INTO search(rowid, text) VALUES (?1, ?2)", params![n, text])
+                    .unwrap();
+            }
+            tx.commit().unwrap();
+            while let Some(first) = Seq::new(u64::try_from((round - 1) * 5000).unwrap_or(0)) {
+                let tx = db.transaction().unwrap();
+                let gone = forget(&tx, first).unwrap();
+                tx.commit().unwrap();
+                if gone < usize::from(FORGET) {
+                    break;
+                }
+            }
+            early = if round == 4 { used(&db) } else { early };
+        }
+        let rows: i64 = db
+            .query_row("SELECT count(*) FROM search", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 10_000);
+        assert!(used(&db) < 2 * early, "{} pages after {early}", used(&db));
     }
 }

@@ -3,11 +3,11 @@
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::Serialize;
 use turnwire_proto::{
-    ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart, Timestamp, TurnEnd, TurnStart,
+    ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart, Timestamp, TurnEnd, TurnStart,
     TurnState, Usage, Visibility,
 };
 
-use super::{from_seq, to_seq};
+use super::{FORGET, from_seq, to_seq};
 
 /// Characters of a title or a last text.
 const TEXT: usize = 160;
@@ -190,11 +190,6 @@ fn short(text: &str) -> String {
 pub(super) fn fold(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
     let Some(id) = &event.session_id else { return Ok(()) };
     let seq = from_seq(event.seq);
-    if event.kind == Kind::HISTORY_TRIMMED && event.data.get().contains("\"what\":\"session\"") {
-        db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?
-            .execute([id.as_str()])?;
-        return Ok(());
-    }
     let change = Change::of(event);
     let mut insert = db.prepare_cached(
         "INSERT OR IGNORE INTO sessions(id, source, started, last_activity, first_seq, last_seq) VALUES (?1, ?2, ?3, ?3, ?4, ?4)",
@@ -238,4 +233,10 @@ pub(super) fn fold(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> 
         },
     ])?;
     Ok(())
+}
+
+/// A session of which nothing is kept is none; one that goes on keeps what it has counted.
+pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE last_seq < ?1 LIMIT ?2)";
+    db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
 }

@@ -1,8 +1,12 @@
 //! HTTP itself: what is not HTTP, what is odd, and what is another version of it.
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::world::{World, note};
+use crate::world::{World, note, within};
 
 async fn unharmed(world: &World) {
     assert_eq!(world.head_seq().await, 0, "nothing was written");
@@ -215,4 +219,46 @@ async fn http_2_without_an_upgrade_is_served() {
     let text = String::from_utf8(data).unwrap();
     assert!(text.starts_with("retry: ") && text.contains("event: hello\n"), "{text}");
     assert_eq!(json!(text.contains("\nid: 1\n")), json!(true));
+}
+
+/// The status of the answer to a request that is sent to its end before anything is read. No reset on the way.
+async fn status_after_all_is_sent(world: &World, request: &[u8]) -> String {
+    let mut socket = TcpStream::connect(world.at).await.unwrap();
+    let mut answer = String::new();
+    within("an answer and the end", async {
+        socket.write_all(request).await.expect("what is sent is taken");
+        socket
+            .read_to_string(&mut answer)
+            .await
+            .expect("the connection ends, and is not reset");
+    })
+    .await;
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_when_it_is_refused_reads_the_whole_answer() {
+    let world = World::with(|config| config.limits.connections = 1).await;
+    let long = vec![b'x'; 1 << 20];
+    let bad = [&b"\x16\x03\x01 this is not HTTP\r\n\r\n"[..], &long].concat();
+    assert_eq!(status_after_all_is_sent(&world, &bad).await, "400");
+    let head = world.head("GET", "/api/events").into_bytes();
+    let endless = [&head[..], b"X-Long: ", &long].concat();
+    within("room", async {
+        while status_after_all_is_sent(&world, &endless).await != "431" {}
+    })
+    .await;
+    let mut held = world.wire().await;
+    within("room", async {
+        loop {
+            held.send(format!("{}\r\n", world.head("GET", "/healthz"))).await;
+            if held.reply().await.status == 200 {
+                break;
+            }
+            held = world.wire().await;
+        }
+    })
+    .await;
+    let publish = world.request("POST", "/api/events", "application/json", long);
+    assert_eq!(status_after_all_is_sent(&world, &publish).await, "503");
 }

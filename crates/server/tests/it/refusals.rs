@@ -32,6 +32,10 @@ async fn an_event_that_is_none_is_refused_by_its_field() {
         (r#"{"type":5}"#, "type"),
         (r#"{"type":null}"#, "type"),
         (r#"{"type":"Not A Kind"}"#, "type"),
+        (
+            r#"{"type":"history_trimmed","session_id":"a","data":{"what":"session"}}"#,
+            "type",
+        ),
         (r#"{"type":"note","type":"note"}"#, "type"),
         (r#"{"type":"note","id":"7"}"#, "id"),
         (r#"{"type":"note","id":null}"#, "id"),

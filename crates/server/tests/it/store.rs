@@ -1,6 +1,6 @@
 //! A store that fails: the caller is told, nothing is lost, and readers come back for the rest.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 use turnwire_log::{
@@ -20,6 +20,13 @@ async fn faulty() -> (World, Faults) {
 
 /// The same with so many events that were there before the server: they are in the store alone, not in the server's memory.
 async fn faulty_with(count: usize) -> (World, Faults) {
+    let (log, faults) = filled(count).await;
+    let world = World::over(|_| {}, |_| Some(Arc::new(log))).await;
+    (world, faults)
+}
+
+/// A log that fails on demand, with so many events.
+async fn filled(count: usize) -> (Faulty<MemoryLog>, Faults) {
     let (log, faults) = Faulty::new(MemoryLog::new());
     for n in 0..count {
         let source = Name::new("test").unwrap();
@@ -27,8 +34,7 @@ async fn faulty_with(count: usize) -> (World, Faults) {
         let event = NewEvent::new(Kind::NOTE, source, Timestamp::now(), body);
         log.append(&[event]).await.unwrap();
     }
-    let world = World::over(|_| {}, |_| Some(Arc::new(log))).await;
-    (world, faults)
+    (log, faults)
 }
 
 #[tokio::test]
@@ -211,7 +217,58 @@ async fn a_full_disk_is_503_and_all_that_was_acknowledged_stays() {
     assert_eq!(seqs(&world.all().await), (1..=acknowledged).collect::<Vec<_>>());
     let mut stream = world.stream("/api/events?after=0").await;
     stream.until(acknowledged).await;
+    let ready = world.get("/readyz").await;
+    assert_eq!(
+        ready.refused(503, "store_unavailable"),
+        json!({"part": "log"}),
+        "the last commit failed, and there is no room yet"
+    );
+    let everything = Retention {
+        max_bytes: Some(0),
+        ..Retention::default()
+    };
+    world.server().log().trim(&everything).await.unwrap();
     world.get("/readyz").await.ok();
+    world.publish(&batch).await;
+}
+
+#[tokio::test]
+async fn what_is_not_ready_is_named_and_a_store_that_hangs_is_not_waited_for() {
+    let (world, faults) = faulty_with(3).await;
+    faults.fail(Call::Check, 1, true);
+    let details = world.get("/readyz").await.refused(503, "store_unavailable");
+    assert_eq!(details["part"], "log");
+    world.get("/readyz").await.ok();
+    faults.hold(Call::Check, Gate::Call);
+    let details = world.get("/readyz").await.refused(503, "store_unavailable");
+    assert_eq!(details["part"], "log");
+    faults.heal();
+    world.get("/readyz").await.ok();
+
+    // A table that is gone is a database that cannot be used.
+    let views = Path::new(&world.server().ready().data_dir).join("views.db");
+    let db = rusqlite::Connection::open(views).unwrap();
+    db.execute_batch("DROP TABLE state").unwrap();
+    let details = world.get("/readyz").await.refused(503, "store_unavailable");
+    assert_eq!(details["part"], "views");
+}
+
+#[tokio::test]
+async fn views_that_are_behind_are_told_and_do_not_keep_the_server_from_being_ready() {
+    let (log, faults) = filled(5).await;
+    faults.hold(Call::Read, Gate::Call);
+    let world = World::over(|_| {}, |_| Some(Arc::new(log))).await;
+    let ready = world.get("/readyz").await.ok();
+    assert_eq!(
+        (&ready["ready"], &ready["views"]),
+        (&json!(true), &json!({"head": 0, "lag": 5}))
+    );
+    world.metric("turnwire_views_lag 5").await;
+    faults.heal();
+    world.get("/api/sessions").await.ok();
+    let ready = world.get("/readyz").await.ok();
+    assert_eq!(ready["views"], json!({"head": 5, "lag": 0}));
+    world.metric("turnwire_views_lag 0").await;
 }
 
 #[tokio::test]

@@ -68,7 +68,14 @@ pub(super) fn data_dir(dir: &Path) -> Vec<Check> {
             format!("chmod 700 {shown}"),
         ));
     }
-    for file in ["local.token", "state.db", "log.db", "index.db", "views.db"] {
+    for file in [
+        "local.token",
+        "state.db",
+        "log.db",
+        "index.db",
+        "views.db",
+        "server.json",
+    ] {
         let path = dir.join(file);
         let open = fs::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
         if open {
