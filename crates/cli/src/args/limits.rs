@@ -51,7 +51,7 @@ pub(crate) struct LimitFlags {
           value_parser = time)]
     shutdown_grace: Duration,
     /// The newest events in memory
-    #[arg(long, env = "TURNWIRE_RING_BYTES", value_name = "SIZE", default_value = "16M", hide_env = true,
+    #[arg(long, env = "TURNWIRE_RING_BYTES", value_name = "SIZE", default_value = "8M", hide_env = true,
           value_parser = |text: &str| bytes(text, 64 << 10, 64 << 30))]
     ring_bytes: usize,
     /// Publishes that may wait for the log's writer; one more is answered 503

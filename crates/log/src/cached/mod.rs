@@ -15,8 +15,8 @@ use crate::{
 };
 use ring::Ring;
 
-/// What a ring takes by default: 16 MiB, some 30,000 events of a usual size.
-pub const DEFAULT_BYTES: usize = 16 * 1024 * 1024;
+/// What a ring takes by default: 8 MiB, some 15,000 events of a usual size.
+pub const DEFAULT_BYTES: usize = 8 * 1024 * 1024;
 /// How long the follower waits after its store failed.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 

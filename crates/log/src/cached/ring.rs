@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What an event costs beside its frame: its mark, its facts, its place in the index of its session.
-const OVERHEAD: usize = 160;
+const OVERHEAD: usize = 200;
 /// Chunks that one filtered read takes out of the lock at a time.
 const BITE: usize = 256;
 /// Commits between two looks for sessions that nobody waits for any more.
