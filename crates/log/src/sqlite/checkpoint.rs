@@ -6,7 +6,10 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 use turnwire_proto::Seq;
 
-use super::{OpenError, index::pause};
+use super::{
+    OpenError,
+    index::{Open, pause},
+};
 
 /// How often the size is looked at while events come.
 const EVERY: Duration = Duration::from_millis(100);
@@ -17,7 +20,7 @@ const SIZE: u64 = 64 * 1024 * 1024;
 pub(super) const HARD_SIZE: u64 = 512 * 1024 * 1024;
 
 /// Starts the thread, which ends when the writer does.
-pub(super) fn start(log: &Path, mut head: watch::Receiver<Seq>) -> Result<JoinHandle<()>, OpenError> {
+pub(super) fn start(log: &Path, mut head: watch::Receiver<Seq>, mut open: Open) -> Result<JoinHandle<()>, OpenError> {
     let db = Connection::open(log)?;
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA busy_timeout = 2000; PRAGMA cache_size = -256;")?;
     let mut wal = log.as_os_str().to_owned();
@@ -32,7 +35,7 @@ pub(super) fn start(log: &Path, mut head: watch::Receiver<Seq>) -> Result<JoinHa
             if size > SIZE {
                 run(&db, if size > HARD_SIZE { "TRUNCATE" } else { "PASSIVE" });
             }
-            pause(&runtime, &mut head, EVERY);
+            pause(&runtime, &mut open, EVERY);
         }
         run(&db, "TRUNCATE");
     };

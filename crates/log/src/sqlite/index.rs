@@ -25,11 +25,15 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How long after an error the next try is.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Never changes; ends when the log closes.
+pub(super) type Open = watch::Receiver<()>;
+
 /// Starts the thread; the receiver says how far it is.
 pub(super) fn start(
     db: Connection,
     log: &Path,
     head: watch::Receiver<Seq>,
+    open: Open,
 ) -> Result<(watch::Receiver<Seq>, JoinHandle<()>), OpenError> {
     let reached = db
         .query_row("SELECT reached FROM state", [], |row| row.get(0))
@@ -46,7 +50,7 @@ pub(super) fn start(
     };
     let thread = std::thread::Builder::new()
         .name("log-index".into())
-        .spawn(move || indexer.run(head))?;
+        .spawn(move || indexer.run(head, open))?;
     Ok((receiver, thread))
 }
 
@@ -58,7 +62,7 @@ struct Indexer {
 }
 
 impl Indexer {
-    fn run(mut self, mut head: watch::Receiver<Seq>) {
+    fn run(mut self, mut head: watch::Receiver<Seq>, mut open: Open) {
         yield_to_others();
         // The thread has nothing but waiting to do between steps, so a runtime of its own is all that it needs.
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
@@ -72,14 +76,14 @@ impl Indexer {
                     Ok(reached) => {
                         self.told.send_replace(reached);
                         if busy(before, *head.borrow()) {
-                            pause(&runtime, &mut head, (4 * began.elapsed()).min(PAUSE));
+                            pause(&runtime, &mut open, (4 * began.elapsed()).min(PAUSE));
                         }
                     }
                     Err(error) => {
                         // Readers scan what is not indexed, so this costs time and loses nothing.
                         tracing::error!(%error, "the session index could not be written");
                         self.known.clear();
-                        pause(&runtime, &mut head, PAUSE);
+                        pause(&runtime, &mut open, PAUSE);
                         if head.has_changed().is_err() {
                             return;
                         }
@@ -90,7 +94,7 @@ impl Indexer {
                 return;
             }
             // Lets events gather, so that a trickle is not a transaction each.
-            pause(&runtime, &mut head, GATHER);
+            pause(&runtime, &mut open, GATHER);
         }
     }
 
@@ -138,11 +142,11 @@ fn number(db: &Connection, known: &mut HashMap<String, i64>, session: &str) -> r
     Ok(no)
 }
 
-/// Waits, but not when the log closes meanwhile.
-pub(super) fn pause(runtime: &tokio::runtime::Runtime, head: &mut watch::Receiver<Seq>, time: Duration) {
-    let closed = async { while head.changed().await.is_ok() {} };
+/// Waits, but not when the log closes meanwhile. No commit wakes it: each wake would cost the writer a system call, and the
+/// readers of that commit some of their latency.
+pub(super) fn pause(runtime: &tokio::runtime::Runtime, open: &mut Open, time: Duration) {
     // Either way it goes on; the caller looks at the head again.
-    let _ = runtime.block_on(async { tokio::time::timeout(time, closed).await });
+    let _ = runtime.block_on(async { tokio::time::timeout(time, open.changed()).await });
 }
 
 /// Whether events come so fast that work behind the commit should leave them room: then it rests some times longer

@@ -158,8 +158,8 @@ impl SqliteLog {
             epoch: meta.epoch,
         };
         let writer = writer::start(db, bounds, log_path.clone(), &options)?;
-        let (indexed, index_thread) = index::start(index_db, &log_path, writer.head.clone())?;
-        let checkpoint_thread = checkpoint::start(&log_path, writer.head.clone())?;
+        let (indexed, index_thread) = index::start(index_db, &log_path, writer.head.clone(), writer.open.clone())?;
+        let checkpoint_thread = checkpoint::start(&log_path, writer.head.clone(), writer.open)?;
         let readers = read::Pool::new(log_path, index_path, options.readers);
         let shared = Shared {
             wal: dir.join("log.db-wal"),

@@ -126,6 +126,8 @@ struct Feeds {
     sinks: Mutex<Vec<Arc<dyn Sink>>>,
     bounds: watch::Sender<Bounds>,
     head: watch::Sender<Seq>,
+    /// Held, so that whoever works behind the commits sees the log close.
+    open: watch::Sender<()>,
 }
 
 impl Feeds {
@@ -179,6 +181,7 @@ pub(super) struct Started {
     pub(super) handle: Handle,
     pub(super) bounds: watch::Receiver<Bounds>,
     pub(super) head: watch::Receiver<Seq>,
+    pub(super) open: watch::Receiver<()>,
     pub(super) thread: JoinHandle<()>,
 }
 
@@ -187,9 +190,10 @@ pub(super) fn start(db: Connection, bounds: Bounds, path: PathBuf, options: &Opt
     let feeds = Arc::new(Feeds {
         sinks: Mutex::default(),
         head: watch::Sender::new(bounds.head),
+        open: watch::Sender::new(()),
         bounds: watch::Sender::new(bounds),
     });
-    let (bounds, head) = (feeds.bounds.subscribe(), feeds.head.subscribe());
+    let (bounds, head, open) = (feeds.bounds.subscribe(), feeds.head.subscribe(), feeds.open.subscribe());
     let handle = Handle {
         jobs,
         queue: options.queue,
@@ -210,6 +214,7 @@ pub(super) fn start(db: Connection, bounds: Bounds, path: PathBuf, options: &Opt
         handle,
         bounds,
         head,
+        open,
         thread,
     })
 }
