@@ -119,10 +119,11 @@ Examples:
   turnwire run --agent nightly --session build-42 -- ./agent.sh
   turnwire run --adapter lines -- make test
 
-The command's output, input, signals and exit code pass through unchanged. It writes to a pipe, as before `| tee`;
-when standard output is a terminal and the command prints nothing that an adapter knows, it keeps the terminal and only
-its start and end are recorded (`--adapter lines` records its lines). Events go through a spool on disk: a gateway that
-is slow or away never holds the command up, and what it did not get goes out later, once.
+The command's output, input, signals and exit code pass through unchanged. At a terminal (standard input and output) the
+command has a terminal of its own, as wide and as high: colours, drawing and keys are as without turnwire. Of what is
+drawn, what a scrollback would keep is recorded as text. Elsewhere the command writes to a pipe, as before `| tee`.
+Events go through a spool on disk: a gateway that is slow or away never holds the command up, and what it did not get
+goes out later, once.
 If a background process keeps the output open after the command has ended, it is left behind after a second of silence.
 The exit code is the command's; a signal that ended it ends turnwire too; 126 or 127 if it could not be run.")]
 pub(crate) struct Run {
@@ -135,7 +136,13 @@ pub(crate) struct Run {
     /// The agent's name [default: the adapter's, else the command's]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<Name>,
-    /// Do not record standard error; it is then not touched at all
+    /// Give the command a terminal of its own, wherever its output goes [default: at a terminal only]
+    #[arg(long, conflicts_with_all = ["no_pty", "no_stderr"])]
+    pub pty: bool,
+    /// Never give it one: it writes to a pipe, or keeps our terminal when nothing is known about it
+    #[arg(long)]
+    pub no_pty: bool,
+    /// Do not record standard error; it is then not touched at all, and the command has no terminal of its own
     #[arg(long)]
     pub no_stderr: bool,
     /// Say nothing of our own on standard error

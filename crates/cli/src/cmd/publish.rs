@@ -106,6 +106,7 @@ fn plan(args: &Publish) -> anyhow::Result<(record::Plan, Name)> {
         patience: Duration::ZERO,
         as_they_are: spec.is_some_and(|spec| spec.name == "native"),
         again: false,
+        rows: None,
         start: None,
     };
     Ok((plan, agent))

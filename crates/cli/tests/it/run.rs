@@ -280,7 +280,10 @@ fn what_was_recorded_when_turnwire_was_killed_goes_out_later_whole_and_once() {
     // What is passed through may be ahead of what is recorded: the kill comes when there is something to find again.
     let mut out = child.stdout.take().unwrap();
     while world.spooled_bytes() < 100_000 {
-        assert!(out.read(&mut [0; 16 * 1024]).unwrap() > 0, "the command ended by itself");
+        assert!(
+            out.read(&mut [0; 16 * 1024]).unwrap() > 0,
+            "the command ended by itself"
+        );
     }
     kill_process(pid(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
