@@ -30,7 +30,7 @@ use child::Child;
 use console::{Console, Ends, Restore};
 use copy::Copier;
 use plan::Tap;
-pub(crate) use plan::{fallback, unknown_adapter};
+pub(crate) use plan::fallback;
 use relay::Relay;
 use signals::Signals;
 
@@ -247,8 +247,9 @@ pub(crate) fn kept(flushed: &Flushed, spool: &Spool) -> Vec<String> {
             ""
         };
         lines.push(format!(
-            "{} events are kept in {}: {why}{start}; the next `turnwire run` or `publish` sends them, or now `turnwire publish --drain`",
+            "{} {} kept in {}: {why}{start}; the next `turnwire run` or `publish` sends them, or now `turnwire publish --drain`",
             flushed.left,
+            if flushed.left == 1 { "event is" } else { "events are" },
             spool.dir().display(),
         ));
     }

@@ -13,7 +13,7 @@ use turnwire_adapters::{Context, Detecting, by_command, by_name};
 use turnwire_proto::{EventId, Name, Object};
 
 use super::console;
-use crate::{args::Run, exit, record};
+use crate::{args::Run, record};
 
 /// How long the start of a run waits for the agent's own name of the session: agents say it in their first line, which
 /// may be as late as the model's first answer.
@@ -49,11 +49,8 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
     let command = by_command(&argv);
-    let named = match args.adapter.as_str() {
-        "auto" => None,
-        name => Some(by_name(name).ok_or_else(|| unknown_adapter(name))?),
-    };
-    let spec = named.or_else(|| command.as_ref().map(|command| command.spec));
+    // None for `auto`; other names were refused before.
+    let spec = by_name(&args.adapter).or_else(|| command.as_ref().map(|command| command.spec));
     let base = basename(&args.command[0]);
     let tap = tap(args, spec.is_some());
     let agent = args
@@ -125,14 +122,6 @@ fn tap(args: &Run, known: bool) -> Tap {
     } else {
         Tap::Pipes
     }
-}
-
-pub(crate) fn unknown_adapter(name: &str) -> anyhow::Error {
-    let known: Vec<_> = turnwire_adapters::ADAPTERS.iter().map(|spec| spec.name).collect();
-    exit::failure(
-        2,
-        format!("there is no adapter {name:?}; there are auto, {}", known.join(", ")),
-    )
 }
 
 fn basename(command: &OsString) -> String {
