@@ -25,7 +25,7 @@ const WAYS: [[&str; 4]; 4] = [
 
 /// A command in a session of its own at a terminal of its own, and the terminal's other end.
 fn at_a_terminal(command: &Command) -> (Child, File) {
-    let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     tcsetwinsize(&master, size(37, 91)).unwrap();
@@ -172,6 +172,21 @@ fn the_terminal_is_raw_meanwhile_and_then_as_it_was_however_the_command_ends() {
         rest(&mut terminal, &mut seen);
         child.wait().unwrap();
     }
+}
+
+#[test]
+fn a_command_hears_that_our_terminal_is_gone() {
+    let world = World::new();
+    let script = format!(
+        "trap 'echo heard > {}; exit 7' HUP; echo ready; while :; do sleep 0.01; done",
+        world.path("hup").display()
+    );
+    let (mut child, mut terminal) = at_a_terminal(&world.run(&["--quiet", "--wait=0"], &script));
+    until(&mut terminal, &mut String::new(), "ready");
+    drop(terminal);
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert_eq!(std::fs::read_to_string(world.path("hup")).unwrap(), "heard\n");
+    assert!(world.spooled().iter().any(|event| event["data"]["exit_code"] == 7));
 }
 
 #[test]
