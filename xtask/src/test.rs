@@ -74,12 +74,36 @@ impl Program {
     }
 }
 
+/// Packages of npm that a suite needs.
+struct Packages {
+    here: fn() -> bool,
+    install: fn() -> Result<()>,
+    /// How to install them, for a person.
+    how: &'static str,
+}
+
+/// The page's.
+const MODULES: Packages = Packages {
+    here: modules_are_here,
+    install: install_modules,
+    how: "npm ci, in crates/server/ui",
+};
+/// The agents that are driven. Pinned: what one prints changes from version to version, and a change is to be looked at.
+const AGENTS: Packages = Packages {
+    here: || missing_agents().is_empty(),
+    install: install_agents,
+    how: "cargo xtask test without --no-install",
+};
+
+/// Each agent's package, its version, and its command.
+const AGENT_PACKAGES: &[(&str, &str, &str)] = &[("@anthropic-ai/claude-code", "2.1.328", "claude")];
+
 /// One line of the table. To add a suite, add it to `SUITES`; to add a program, name it in `needs`.
 struct Suite {
     name: &'static str,
     needs: &'static [&'static Program],
-    /// Whether it needs the page's npm packages.
-    modules: bool,
+    /// The npm packages that it needs.
+    packages: Option<&'static Packages>,
     /// Gets the path of the `turnwire` binary.
     run: fn(&Path) -> Result<Count>,
 }
@@ -88,43 +112,51 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "rust",
         needs: &[],
-        modules: false,
+        packages: None,
         run: rust,
     },
     Suite {
         name: "doc tests",
         needs: &[],
-        modules: false,
+        packages: None,
         run: doc_tests,
     },
     Suite {
         name: "load generator",
         needs: &[],
-        modules: false,
+        packages: None,
         run: load_generator,
     },
     Suite {
         name: "page: types",
         needs: &[&NODE, &NPM],
-        modules: true,
+        packages: Some(&MODULES),
         run: page_types,
     },
     Suite {
         name: "page: tests",
         needs: &[&NODE, &NPM, &CHROMIUM],
-        modules: true,
+        packages: Some(&MODULES),
         run: page_tests,
+    },
+    Suite {
+        name: "agents",
+        needs: &[&NODE, &NPM],
+        packages: Some(&AGENTS),
+        run: agents,
     },
 ];
 
 impl Suite {
     fn outcome(&self, binary: &Path, install: bool) -> Outcome {
         let mut missing: Vec<_> = self.needs.iter().filter_map(|program| program.missing()).collect();
-        if missing.is_empty() && self.modules && !modules_are_here() {
+        if let (true, Some(packages)) = (missing.is_empty(), self.packages)
+            && !(packages.here)()
+        {
             if install {
-                missing.extend(install_modules().err().map(|error| format!("{error:#}")));
+                missing.extend((packages.install)().err().map(|error| format!("{error:#}")));
             } else {
-                missing.push(format!("npm ci, in {UI}"));
+                missing.push(packages.how.to_owned());
             }
         }
         if !missing.is_empty() {
@@ -334,6 +366,54 @@ fn page_tests(binary: &Path) -> Result<Count> {
         .args(files)
         .env("TURNWIRE_BIN", binary);
     count(&mut node, node_summary)
+}
+
+/// The agents themselves, in front of a model server of the tests' own.
+fn agents(_: &Path) -> Result<Count> {
+    let mut cargo = shell::cargo();
+    cargo
+        .args(["test", "--locked", "--no-fail-fast", "--all-features"])
+        .args(["--package", "turnwire", "--test", "agents"])
+        .env("TURNWIRE_AGENTS", agents_dir()?.join("node_modules/.bin"));
+    count(&mut cargo, libtest_summary)
+}
+
+/// Where the agents are installed.
+fn agents_dir() -> Result<PathBuf> {
+    Ok(shell::target_dir(&shell::root().join("Cargo.toml"))?.join("agents"))
+}
+
+/// The packages that are not there in their version, or whose command does not run.
+fn missing_agents() -> Vec<String> {
+    let Ok(dir) = agents_dir() else {
+        return vec!["a target directory".to_owned()];
+    };
+    let here = |version: &str, command: &str| {
+        let mut command = shell::command(dir.join("node_modules/.bin").join(command));
+        shell::output(command.arg("--version")).is_ok_and(|said| said.split_whitespace().any(|word| word == version))
+    };
+    let missing = AGENT_PACKAGES
+        .iter()
+        .filter(|(_, version, command)| !here(version, command));
+    missing
+        .map(|(package, version, _)| format!("{package}@{version}"))
+        .collect()
+}
+
+/// Installs what is missing below `target`, and nowhere else.
+fn install_agents() -> Result<()> {
+    let dir = agents_dir()?;
+    fs::create_dir_all(&dir)?;
+    let mut npm = shell::command("npm");
+    npm.arg("install").arg("--prefix").arg(&dir);
+    shell::run(npm.args(["--no-audit", "--no-fund"]).args(missing_agents()))?;
+    let missing = missing_agents();
+    ensure!(
+        missing.is_empty(),
+        "npm installed {}, which does not run",
+        missing.join(", ")
+    );
+    Ok(())
 }
 
 /// The page's directory.

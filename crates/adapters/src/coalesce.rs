@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merged_piece_has_the_texts_joined_and_the_last_ones_other_fields() {
+    fn a_merged_piece_has_the_texts_joined_the_last_ones_other_fields_and_the_first_ones_raw() {
         let piece = |text: &str, ms: u64| {
             event(
                 &Kind::TOOL_PROGRESS,
@@ -404,9 +404,14 @@ mod tests {
                 &json!({"tool_call_id": "c", "content": text, "elapsed_ms": ms}),
             )
         };
-        let sent = run(vec![(0, piece("a", 1)), (1, piece("b", 2)), (2, piece("c", 3))]);
+        let mut pieces = vec![(0, piece("a", 1)), (1, piece("b", 2)), (2, piece("c", 3))];
+        for (at, piece) in &mut pieces {
+            piece.raw = Some(Json::of(at));
+        }
+        let sent = run(pieces);
         let body: serde_json::Value = sent[1].1.data.read().unwrap();
         assert_eq!(body, json!({"tool_call_id": "c", "content": "bc", "elapsed_ms": 3}));
+        assert_eq!(sent[1].1.raw, Some(Json::of(&1)), "the first one's line stays");
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub const ADAPTERS: &[Spec] = &[
     },
     Spec {
         name: "opencode",
-        description: "opencode: opencode run --format json …, and the server's own event stream",
+        description: "opencode: opencode run --format json …",
         make: opencode::make,
     },
     Spec {

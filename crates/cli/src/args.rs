@@ -4,19 +4,23 @@ mod limits;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap::{
+    ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 use clap_complete::Shell;
+use turnwire_adapters::ADAPTERS;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
 pub(crate) use limits::LimitFlags;
 
-/// Watch, replay and steer AI agents, and never lose an event.
+/// Watch and replay what AI agents do, and never lose an event.
 #[derive(Debug, Parser)]
 #[command(name = "turnwire", version, propagate_version = true, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Args {
     /// Say more on standard error (twice: even more); RUST_LOG is heeded too
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 900)]
     pub verbose: u8,
     #[command(subcommand)]
     pub command: Command,
@@ -129,22 +133,26 @@ pub(crate) struct Kept(pub Option<Duration>);
 
 /// Run an agent, or any command, and record what it prints
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(after_help = with_adapters("\
 Examples:
   turnwire run -- claude -p 'Fix the tests' --output-format stream-json --verbose
   turnwire run -- codex exec --json 'Fix the tests'
   turnwire run --agent nightly --session build-42 -- ./agent.sh
   turnwire run --adapter lines -- make test
 
-The command's output, input, signals and exit code pass through unchanged. It writes to a pipe, as before `| tee`;
-when standard output is a terminal and the command prints nothing that an adapter knows, it keeps the terminal and only
-its start and end are recorded (`--adapter lines` records its lines). Events go through a spool on disk: a gateway that
-is slow or away never holds the command up, and what it did not get goes out later, once.
-If a background process keeps the output open after the command has ended, it is left behind after a second of silence.
-The exit code is the command's; a signal that ended it ends turnwire too; 126 or 127 if it could not be run.")]
+The command's output, input, signals and exit code pass through unchanged. \
+At a terminal (standard input and output) the command has a terminal of its own, as wide and as high: colours, drawing \
+and keys are as without turnwire. Of what is drawn, what a scrollback would keep is recorded as text. Elsewhere the \
+command writes to a pipe, as before `| tee`.
+
+Events go through a spool on disk: a gateway that is slow or away never holds the command up, and what it did not get \
+goes out later, once. If a background process keeps the output open after the command has ended, it is left behind after \
+a second of silence.
+
+The exit code is the command's; a signal that ended it ends turnwire too; 126 or 127 if it could not be run."))]
 pub(crate) struct Run {
-    /// How to read its output: auto, or one of `claude codex gemini opencode lines native`
-    #[arg(long, default_value = "auto", value_name = "NAME")]
+    /// How to read its output, see below; auto: by the command, else by the first lines
+    #[arg(long, default_value = AUTO, value_name = "NAME", value_parser = adapters(), hide_possible_values = true)]
     pub adapter: String,
     /// The session's id [default: the one that the agent says, else a new one]
     #[arg(long, value_name = "ID")]
@@ -152,7 +160,13 @@ pub(crate) struct Run {
     /// The agent's name [default: the adapter's, else the command's]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<Name>,
-    /// Do not record standard error; it is then not touched at all
+    /// Give the command a terminal of its own, wherever its output goes [default: at a terminal only]
+    #[arg(long, conflicts_with_all = ["no_pty", "no_stderr"])]
+    pub pty: bool,
+    /// Never give it one: it writes to a pipe, or keeps our terminal when nothing is known about it
+    #[arg(long)]
+    pub no_pty: bool,
+    /// Do not record standard error; it is then not touched at all, and the command has no terminal of its own
     #[arg(long)]
     pub no_stderr: bool,
     /// Say nothing of our own on standard error
@@ -163,7 +177,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub gateway: Gateway,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    #[arg(last = true, required = true, help_heading = None, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -179,18 +193,21 @@ pub(crate) struct Wait {
 
 /// Publish events from standard input
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(after_help = with_adapters("\
 Examples:
   claude -p 'Fix the tests' --output-format stream-json --verbose | turnwire publish
   my-agent | turnwire publish --adapter lines --session build-42
   echo '{\"type\":\"note\",\"data\":{\"text\":\"deployed\"}}' | turnwire publish --adapter native --json
   turnwire publish --drain                         send what earlier runs could not
 
-Lines are published as they come, through a spool on disk. What has no session gets one, so that it is private to who may
-read it; `--adapter native` leaves events as they are, and one without a session is seen by every reader. Exit code 75 says that not all is with the gateway yet.")]
+Lines are published as they come, through a spool on disk. What has no session gets one, so that it is \
+private to who may read it; `--adapter native` leaves events as they are, and one without a session is seen by every \
+reader.
+
+Exit code 75 says that not all is with the gateway yet."))]
 pub(crate) struct Publish {
-    /// How to read the input: auto, or one of `claude codex gemini opencode lines native`
-    #[arg(long, default_value = "auto", value_name = "NAME")]
+    /// How to read the input, see below; auto: by the first lines
+    #[arg(long, default_value = AUTO, value_name = "NAME", value_parser = adapters(), hide_possible_values = true)]
     pub adapter: String,
     /// The session's id [default: the one that the input says, else a new one]
     #[arg(long, value_name = "ID")]
@@ -411,9 +428,11 @@ pub(crate) struct Doctor {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  turnwire demo                                    opens on any free port; Ctrl-C ends it and leaves nothing behind
+  turnwire demo                                    on any free port
   turnwire demo --speed 0.5 --listen 127.0.0.1:9000
-  turnwire demo --once                             each recording once, then it only serves")]
+  turnwire demo --once                             each recording once, then it only serves
+
+Ctrl-C ends it and leaves nothing behind.")]
 pub(crate) struct Demo {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
@@ -451,6 +470,26 @@ pub(crate) struct Man {
     /// Write turnwire.1, turnwire-run.1 and so on into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
+}
+
+/// The adapter that is found by what comes.
+pub(crate) const AUTO: &str = "auto";
+
+fn adapters() -> PossibleValuesParser {
+    let vendors = [("claude", "claude-code"), ("gemini", "gemini-cli")];
+    let named = ADAPTERS.iter().map(move |spec| {
+        let sources = vendors.iter().filter(|(name, _)| *name == spec.name);
+        PossibleValue::new(spec.name).aliases(sources.map(|(_, source)| *source))
+    });
+    PossibleValuesParser::new(std::iter::once(PossibleValue::new(AUTO)).chain(named))
+}
+
+/// A command's help with the list of adapters.
+fn with_adapters(help: &str) -> String {
+    let lines = ADAPTERS
+        .iter()
+        .map(|spec| format!("\n  {:<10} {}", spec.name, spec.description));
+    format!("Adapters:{}\n\n{help}", lines.collect::<String>())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -83,5 +83,11 @@ pub(crate) fn from_client(error: turnwire_client::Error) -> anyhow::Error {
         (NO_PERMISSION, _) => "; name a token with --token or TURNWIRE_TOKEN (`turnwire token create` makes one)",
         _ => "",
     };
-    failure(code, format!("failed to {error}{hint}"))
+    // A refusal is a sentence of the server's; the others say what was tried.
+    let tried = if matches!(error, Error::Refused(_)) {
+        ""
+    } else {
+        "failed to "
+    };
+    failure(code, format!("{tried}{error}{hint}"))
 }

@@ -1,4 +1,4 @@
-//! `turnwire`: one binary to watch, replay and steer AI agents, and never lose an event.
+//! `turnwire`: one binary to watch and replay what AI agents do, and never lose an event.
 
 mod args;
 mod clean;

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use tracing_subscriber::{EnvFilter, fmt};
@@ -86,9 +87,42 @@ impl Paint {
     }
 }
 
+/// Our terminal is raw: a line break alone would not begin a line.
+static RAW: AtomicBool = AtomicBool::new(false);
+
+/// Says whether our terminal is raw from now on.
+pub(crate) fn raw(raw: bool) {
+    RAW.store(raw, Ordering::Relaxed);
+}
+
 /// Says a line to the person at the terminal. Where standard error is gone there is nobody to tell.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}: {text}", env!("CARGO_PKG_NAME"));
+    let _ = Stderr.write_all(format!("{}: {text}\n", env!("CARGO_PKG_NAME")).as_bytes());
+}
+
+/// Standard error, with the line breaks that our terminal needs now.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        if RAW.load(Ordering::Relaxed) {
+            for line in text.split_inclusive(|byte| *byte == b'\n') {
+                let bare = line.strip_suffix(b"\n");
+                stderr.write_all(bare.unwrap_or(line))?;
+                if bare.is_some() {
+                    stderr.write_all(b"\r\n")?;
+                }
+            }
+        } else {
+            stderr.write_all(text)?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Writes lines to standard output at once.
@@ -139,7 +173,7 @@ pub(crate) fn start_tracing(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(Paint::stderr().0)
         .with_target(false)
         .init();

@@ -3,6 +3,7 @@
 
 mod feed;
 mod lines;
+mod screen;
 mod session;
 
 use std::{
@@ -21,6 +22,7 @@ use crate::out;
 pub(crate) use feed::{Feed, Full};
 use feed::{Item, Queue};
 use lines::Lines;
+use screen::Screen;
 use session::Binding;
 
 /// What made the events that this program makes itself.
@@ -64,6 +66,8 @@ pub(crate) struct Plan {
     pub as_they_are: bool,
     /// An old recording is played again: its events happen now.
     pub again: bool,
+    /// Rows of the terminal that standard output is, if it is one.
+    pub rows: Option<u16>,
     /// The body of `agent_start`; without it there is no `agent_end` either.
     pub start: Option<Object>,
 }
@@ -103,6 +107,28 @@ impl Recording {
     }
 }
 
+/// Where lines come from.
+enum Source {
+    Pipe(Lines),
+    Terminal(Box<Screen>),
+}
+
+impl Source {
+    fn feed(&mut self, piece: &[u8], line: impl FnMut(&[u8])) {
+        match self {
+            Self::Pipe(lines) => lines.feed(piece, line),
+            Self::Terminal(screen) => screen.feed(piece, line),
+        }
+    }
+
+    fn end(&mut self, line: impl FnMut(&[u8])) {
+        match self {
+            Self::Pipe(lines) => lines.end(line),
+            Self::Terminal(screen) => screen.end(line),
+        }
+    }
+}
+
 struct Recorder {
     adapter: Box<dyn Adapter>,
     coalescer: Coalescer,
@@ -112,7 +138,7 @@ struct Recorder {
     spool: Arc<Spool>,
     session: watch::Sender<Option<Name>>,
     started: Option<Instant>,
-    stdout: Lines,
+    stdout: Source,
     stderr: Lines,
     /// When the adapter was last given something; `None` once it was told that nothing more came.
     heard: Option<Instant>,
@@ -133,7 +159,10 @@ impl Recorder {
             spool,
             session,
             started: plan.start.is_some().then(Instant::now),
-            stdout: Lines::new(LINE),
+            stdout: match plan.rows {
+                None => Source::Pipe(Lines::new(LINE)),
+                Some(rows) => Source::Terminal(Box::new(Screen::new(rows, LINE))),
+            },
             stderr: Lines::new(NOTE),
             heard: None,
             events: Vec::new(),
@@ -347,6 +376,7 @@ mod tests {
                 patience,
                 as_they_are: false,
                 again: false,
+                rows: None,
                 start: None,
             };
             let recording = Recording::start(plan, Arc::clone(&spool), Full::Wait).unwrap();

@@ -82,10 +82,8 @@ const fn patience(args: &Publish) -> (Duration, Patience) {
 }
 
 fn plan(args: &Publish) -> anyhow::Result<(record::Plan, Name)> {
-    let spec = match args.adapter.as_str() {
-        "auto" => None,
-        name => Some(by_name(name).ok_or_else(|| run::unknown_adapter(name))?),
-    };
+    // None for `auto`; other names were refused before.
+    let spec = by_name(&args.adapter);
     let context = Context {
         agent: args.agent.clone(),
         session: args.session.clone(),
@@ -106,6 +104,7 @@ fn plan(args: &Publish) -> anyhow::Result<(record::Plan, Name)> {
         patience: Duration::ZERO,
         as_they_are: spec.is_some_and(|spec| spec.name == "native"),
         again: false,
+        rows: None,
         start: None,
     };
     Ok((plan, agent))

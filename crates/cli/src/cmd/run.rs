@@ -1,12 +1,16 @@
 //! `run`: wraps a command. What it prints passes through first and untouched; recording it comes second.
 
 mod child;
+mod console;
 mod copy;
 mod plan;
+mod relay;
 mod signals;
 
 use std::{
-    process::{Command, ExitCode, Stdio},
+    io::{self, IsTerminal},
+    os::fd::OwnedFd,
+    process::{self, Command, ExitCode, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -23,9 +27,11 @@ use crate::{
     record::{Ended, Full, Recording},
 };
 use child::Child;
+use console::{Console, Ends, Restore};
 use copy::Copier;
 use plan::Tap;
-pub(crate) use plan::{fallback, unknown_adapter};
+pub(crate) use plan::fallback;
+use relay::Relay;
 use signals::Signals;
 
 /// How long the end waits for the gateway when nothing else is said.
@@ -36,7 +42,11 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<ExitCode> {
     if let (Some(hint), false) = (&plan.hint, args.quiet) {
         out::say(hint);
     }
-    let signals = Signals::catch()?;
+    let (console, ends) = match plan.tap {
+        Tap::Terminal => Some(Console::open()?).unzip(),
+        Tap::Pipes | Tap::None => (None, None),
+    };
+    let signals = Signals::catch(console.clone())?;
     // Recording never stands between a person and the command: without a spool it runs all the same.
     let sink = match Sink::open(&args, &plan.about) {
         Ok(sink) => Some(sink),
@@ -53,19 +63,41 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<ExitCode> {
         )?),
         None => None,
     };
-    let mut child = match spawn(&args, plan.tap) {
-        Ok(child) => child,
+    let (mut child, master) = match spawn(&args, plan.tap, ends) {
+        Ok(spawned) => spawned,
         Err(error) => return not_run(&args, &error, sink, recording),
     };
-    let mut announcing = JoinSet::new();
-    if let (Some(sink), Some(recording), false) = (&sink, &recording, args.quiet) {
-        announcing.spawn(sink.announce(recording));
+    let restore = console.clone().map(Restore);
+    if let Some(console) = &console {
+        console.enter();
     }
-    let copier = Copier::start(&mut child, recording.as_ref().map(|recording| &recording.feed))?;
+    let mut announcing = JoinSet::new();
+    let mut announce = || {
+        if let (Some(sink), Some(recording), false) = (&sink, &recording, args.quiet) {
+            announcing.spawn(sink.announce(recording));
+        }
+    };
+    if !plan.draws {
+        announce();
+    }
+    let copier = Copier::start(
+        &mut child,
+        master.zip(console.as_ref()),
+        recording.as_ref().map(|recording| &recording.feed),
+    )?;
     let child = Child::watch(child, &signals)?;
+    let relay = match console {
+        Some(console) if io::stdin().is_terminal() => Some(Relay::start(console, signals.target())?),
+        _ => None,
+    };
     let ended = child.ended().await;
+    drop(relay);
     copier.finish(args.quiet).await;
+    drop(restore);
     signals.child_is_gone();
+    if plan.draws {
+        announce();
+    }
     if let (Some(sink), Some(recording)) = (sink, recording) {
         let last = Ended {
             code: ended.code,
@@ -83,26 +115,31 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<ExitCode> {
     Ok(child::exit_as(ended))
 }
 
-fn spawn(args: &Run, tap: Tap) -> std::io::Result<std::process::Child> {
+/// The command, and the other end of its terminal if it has one.
+fn spawn(args: &Run, tap: Tap, ends: Option<Ends>) -> io::Result<(process::Child, Option<OwnedFd>)> {
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]).stdin(Stdio::inherit());
+    if let Some(ends) = ends {
+        let (child, master) = ends.spawn(command)?;
+        return Ok((child, Some(master)));
+    }
     if tap == Tap::Pipes {
         command.stdout(Stdio::piped());
         if !args.no_stderr {
             command.stderr(Stdio::piped());
         }
     }
-    command.spawn()
+    Ok((command.spawn()?, None))
 }
 
 fn not_run(
     args: &Run,
-    error: &std::io::Error,
+    error: &io::Error,
     sink: Option<Sink>,
     recording: Option<Recording>,
 ) -> anyhow::Result<ExitCode> {
     let code = match error.kind() {
-        std::io::ErrorKind::NotFound => exit::NOT_FOUND,
+        io::ErrorKind::NotFound => exit::NOT_FOUND,
         _ => exit::NOT_RUN,
     };
     if let (Some(sink), Some(recording)) = (sink, recording) {
@@ -210,8 +247,9 @@ pub(crate) fn kept(flushed: &Flushed, spool: &Spool) -> Vec<String> {
             ""
         };
         lines.push(format!(
-            "{} events are kept in {}: {why}{start}; the next `turnwire run` or `publish` sends them, or now `turnwire publish --drain`",
+            "{} {} kept in {}: {why}{start}; the next `turnwire run` or `publish` sends them, or now `turnwire publish --drain`",
             flushed.left,
+            if flushed.left == 1 { "event is" } else { "events are" },
             spool.dir().display(),
         ));
     }

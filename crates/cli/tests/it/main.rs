@@ -1,6 +1,8 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod publish;

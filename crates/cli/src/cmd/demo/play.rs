@@ -61,6 +61,7 @@ async fn run(recording: &'static Recording, spool: &Arc<Spool>, speed: f64) -> a
         )),
         as_they_are: false,
         again: true,
+        rows: None,
     };
     let recorder = Recorder::start(plan, Arc::clone(spool), Full::Wait)?;
     let mut last = None;

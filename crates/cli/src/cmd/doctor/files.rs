@@ -173,7 +173,12 @@ pub(super) fn spools(root: &Path, running: bool) -> Vec<Check> {
             } else {
                 "start a gateway, then "
             };
-            let text = format!("{} events wait in {dir} ({})", spool.events, spool.meta.about);
+            let wait = if spool.events == 1 {
+                "event waits"
+            } else {
+                "events wait"
+            };
+            let text = format!("{} {wait} in {dir} ({})", spool.events, spool.meta.about);
             checks.push(Check::warn(
                 NAME,
                 text,

@@ -4,6 +4,7 @@ use std::{
     io::{self, PipeReader, PipeWriter},
     os::fd::{BorrowedFd, OwnedFd},
     process::Child,
+    sync::Arc,
 };
 
 use rustix::{
@@ -12,6 +13,7 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
+use super::console::Console;
 use crate::{out, record::Feed};
 
 /// As much as a pipe holds.
@@ -53,8 +55,15 @@ enum How {
 }
 
 impl Copier {
-    pub(super) fn start(child: &mut Child, feed: Option<&Feed>) -> io::Result<Self> {
-        let stdout = child.stdout.take().map(|pipe| (Stream::Stdout, OwnedFd::from(pipe)));
+    /// `terminal` is the command's own, if it has one.
+    pub(super) fn start(
+        child: &mut Child,
+        terminal: Option<(OwnedFd, &Arc<Console>)>,
+        feed: Option<&Feed>,
+    ) -> io::Result<Self> {
+        let (master, console) = terminal.unzip();
+        let stdout = child.stdout.take().map(OwnedFd::from).or(master);
+        let stdout = stdout.map(|from| (Stream::Stdout, from));
         let stderr = child.stderr.take().map(|pipe| (Stream::Stderr, OwnedFd::from(pipe)));
         let mut copier = Self {
             alive: Vec::new(),
@@ -64,10 +73,14 @@ impl Copier {
             let (ended, alive) = io::pipe()?;
             let (tell, done) = oneshot::channel();
             let feed = feed.cloned();
+            let console = console.filter(|_| matches!(stream, Stream::Stdout)).cloned();
             std::thread::Builder::new().name("copier".into()).spawn(move || {
                 let how = copy(&from, stream, &ended, feed.as_ref());
-                // Who writes on gets what it would get without us: SIGPIPE.
+                // Who writes on gets what it would get without us: SIGPIPE, or the end of its terminal.
                 drop(from);
+                if let Some(console) = console {
+                    console.hang_up();
+                }
                 let _ = tell.send(how);
             })?;
             copier.alive.push(alive);

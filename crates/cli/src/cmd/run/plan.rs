@@ -12,7 +12,8 @@ use serde_json::json;
 use turnwire_adapters::{Context, Detecting, by_command, by_name};
 use turnwire_proto::{EventId, Name, Object};
 
-use crate::{args::Run, exit, record};
+use super::console;
+use crate::{args::Run, record};
 
 /// How long the start of a run waits for the agent's own name of the session: agents say it in their first line, which
 /// may be as late as the model's first answer.
@@ -25,6 +26,8 @@ const PATIENCE_UNKNOWN: Duration = Duration::from_secs(2);
 pub(super) enum Tap {
     /// Pipes that are copied and recorded.
     Pipes,
+    /// A terminal of its own, copied and recorded.
+    Terminal,
     /// Ours, untouched.
     None,
 }
@@ -35,6 +38,8 @@ pub(super) struct Plan {
     pub(super) about: String,
     /// What a person should know about it.
     pub(super) hint: Option<String>,
+    /// It may draw on the terminal: nothing is to be said in between.
+    pub(super) draws: bool,
 }
 
 pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
@@ -44,18 +49,10 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
     let command = by_command(&argv);
-    let terminal = io::stdout().is_terminal();
-    let named = match args.adapter.as_str() {
-        "auto" => None,
-        name => Some(by_name(name).ok_or_else(|| unknown_adapter(name))?),
-    };
-    let spec = named.or_else(|| command.as_ref().map(|command| command.spec));
+    // None for `auto`; other names were refused before.
+    let spec = by_name(&args.adapter).or_else(|| command.as_ref().map(|command| command.spec));
     let base = basename(&args.command[0]);
-    let tap = if terminal && spec.is_none() {
-        Tap::None
-    } else {
-        Tap::Pipes
-    };
+    let tap = tap(args, spec.is_some());
     let agent = args
         .agent
         .clone()
@@ -81,7 +78,7 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
         "command": shown(&argv),
         "cwd": env::current_dir().ok().map(|dir| dir.to_string_lossy().into_owned()),
         "adapter": spec.map_or("auto", |spec| spec.name),
-        "tapped": tap == Tap::Pipes,
+        "tapped": tap != Tap::None,
         "pid": std::process::id(),
         "turnwire": env!("CARGO_PKG_VERSION"),
     });
@@ -102,8 +99,10 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
             },
             as_they_are: false,
             again: false,
+            rows: (tap == Tap::Terminal).then(console::rows),
             start: Some(Object::of(&start)),
         },
+        draws: tap == Tap::Terminal && spec.is_none_or(|spec| matches!(spec.name, "lines" | "native")),
         hint: (tap == Tap::None).then(|| {
             format!(
                 "{base} keeps the terminal, so only its start and end are recorded (--adapter lines records its lines)"
@@ -112,12 +111,17 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
     })
 }
 
-pub(crate) fn unknown_adapter(name: &str) -> anyhow::Error {
-    let known: Vec<_> = turnwire_adapters::ADAPTERS.iter().map(|spec| spec.name).collect();
-    exit::failure(
-        2,
-        format!("there is no adapter {name:?}; there are auto, {}", known.join(", ")),
-    )
+/// What the command prints on. At a terminal, and in its foreground, it gets one of its own, so that it behaves as it
+/// would without us.
+fn tap(args: &Run, known: bool) -> Tap {
+    let both = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if args.pty || (both && !args.no_pty && !args.no_stderr && console::foreground()) {
+        Tap::Terminal
+    } else if io::stdout().is_terminal() && !known {
+        Tap::None
+    } else {
+        Tap::Pipes
+    }
 }
 
 fn basename(command: &OsString) -> String {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::{
     consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH},
     iterator::{SignalsInfo, exfiltrator::WithOrigin},
@@ -14,13 +14,19 @@ use signal_hook::{
 };
 use tokio::sync::watch;
 
+use super::console::{Console, somebody_continues_us};
+
 const FORWARDED: [i32; 9] = [
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT,
 ];
 
 /// The command, as far as signals are concerned.
-#[derive(Debug, Default)]
-pub(super) struct Target(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Target {
+    state: Mutex<State>,
+    /// Its own terminal, if it has one.
+    console: Option<Arc<Console>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,7 +37,7 @@ struct State {
 
 impl Target {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set(&self, pid: Option<Pid>) {
@@ -50,7 +56,38 @@ impl Target {
     }
 
     pub(super) fn stop_ourselves(&self) {
-        let _ = emulate_default_handler(SIGTSTP);
+        match &self.console {
+            Some(console) => console.stop_ourselves(),
+            None => {
+                let _ = emulate_default_handler(SIGTSTP);
+            }
+        }
+    }
+
+    /// The key of the command's terminal that is to stop it, if there is one now.
+    pub(super) fn stop_key(&self) -> Option<u8> {
+        let pid = self.lock().pid?;
+        self.console.as_ref()?.stop_key(pid)
+    }
+
+    /// Stops a command that has a terminal of its own; we follow when it has stopped.
+    pub(super) fn suspend(&self) {
+        if somebody_continues_us() {
+            self.send_group(Signal::STOP);
+        }
+    }
+
+    /// Continues it, after we were.
+    fn resume(&self, console: &Console) {
+        console.enter();
+        console.resize();
+        self.send_group(Signal::CONT);
+    }
+
+    fn send_group(&self, signal: Signal) {
+        if let Some(group) = self.lock().pid {
+            let _ = kill_process_group(group, signal);
+        }
     }
 
     fn forward(&self, signal: i32, before: bool) {
@@ -84,7 +121,8 @@ enum Phase {
 }
 
 impl Signals {
-    pub(super) fn catch() -> io::Result<Self> {
+    /// For a command that will have `console` as its terminal, or ours.
+    pub(super) fn catch(console: Option<Arc<Console>>) -> io::Result<Self> {
         let ignored = ignored();
         // Invariant: a signal that was ignored (nohup) stays so, for the command too: a handler would be reset to the
         // default when the command is executed.
@@ -92,7 +130,10 @@ impl Signals {
             .iter()
             .filter(|signal| ignored & (1_u64 << (*signal - 1)) == 0);
         let mut infos = SignalsInfo::<WithOrigin>::new(caught)?;
-        let target = Arc::new(Target::default());
+        let target = Arc::new(Target {
+            state: Mutex::default(),
+            console,
+        });
         let phase = watch::Sender::new(Phase::Before);
         let (handled, phases) = (Arc::clone(&target), phase.clone());
         std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -129,9 +170,19 @@ fn handle(origin: &Origin, target: &Target, phase: &watch::Sender<Phase>) {
         }
         return;
     }
+    if let Some(console) = &target.console {
+        match origin.signal {
+            SIGTSTP => return target.suspend(),
+            SIGCONT => return target.resume(console),
+            SIGWINCH => console.resize(),
+            _ => {}
+        }
+    }
+    // A command at a terminal of its own gets that one's change of size, and none of our terminal's signals.
+    let ours_alone = target.console.is_some() && origin.signal != SIGWINCH;
     // The terminal's signals go to every process of its foreground group, the command among them if it is there, and have
     // no sender.
-    if origin.process.is_some() || now == Phase::Before {
+    if origin.process.is_some() || now == Phase::Before || ours_alone {
         target.forward(origin.signal, now == Phase::Before);
     }
     // At a terminal we stop when the command has stopped, and only then: doing both would stop us twice.

@@ -1,0 +1,12 @@
+//! Agents' own programs under `turnwire run`, with a model server on this machine in place of their vendor's.
+//!
+//! `cargo xtask test` installs the programs and names their directory in `TURNWIRE_AGENTS`.
+
+#[cfg(test)]
+mod claude;
+#[cfg(test)]
+mod model_server;
+#[cfg(test)]
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "what the other tests need of it")]
+mod world;
