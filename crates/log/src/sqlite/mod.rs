@@ -74,7 +74,7 @@ pub struct Options {
     pub group: usize,
     /// Reads that run at once.
     pub readers: usize,
-    /// Pages (4 KiB) that `log.db` may have; the disk's own bound where `None`.
+    /// Pages (8 KiB) that `log.db` may have; the disk's own bound where `None`.
     pub max_pages: Option<u32>,
 }
 

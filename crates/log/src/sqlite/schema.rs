@@ -51,9 +51,10 @@ pub(super) struct Meta {
 /// Opens `log.db` for writing, making or lifting it as needed.
 pub(super) fn open_writer(path: &Path) -> Result<(Connection, Meta), OpenError> {
     let mut db = Connection::open(path)?;
+    // Pages of 8 KiB: a commit of many events is half as many writes as with SQLite's 4, one of a single event is no slower.
     // 8 MiB of cache is what the tables' growing ends need. Checkpoints run on a thread of their own (checkpoint.rs).
     db.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
     )?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
