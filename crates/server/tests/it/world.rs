@@ -73,7 +73,13 @@ impl World {
 
     /// Stops the server and starts another on the same data.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|| {}).await;
+    }
+
+    /// The same; something happens to its data in between.
+    pub(crate) async fn restart_after(&mut self, between: impl FnOnce()) {
         within("the server to stop", self.server.take().unwrap().stop()).await;
+        between();
         let server = Server::start(self.config.clone()).await.unwrap();
         self.at = address(&server);
         self.server = Some(server);
