@@ -131,7 +131,7 @@ impl Entry<'_> {
             return Ok(true);
         }
         self.put_back()?;
-        Ok(turns::open(self.db, self.session.n)?.is_some())
+        Ok(turns::newest_open(self.db, self.session.n)?.is_some())
     }
 
     /// What stood in its way in one of these states is over: it works on its turn again, or has nothing to do.
@@ -145,38 +145,55 @@ impl Entry<'_> {
 
     /// Takes the turn in hand that an event is of: the newest of its id, else the one that is open. Whether there is one.
     fn find(&mut self, event: &Event) -> rusqlite::Result<bool> {
-        let id = event.turn_id.as_ref().map(AsRef::<str>::as_ref);
-        let held = self.turn.as_ref().is_some_and(|turn| match id {
-            // What is in hand by its id is the newest of it: whoever begins another takes that in hand.
-            Some(id) => turn.turn_id.as_deref() == Some(id),
-            None => turn.is_open(),
-        });
-        if held {
-            return Ok(true);
-        }
-        self.put_back()?;
-        self.turn = match id {
-            Some(id) => turns::of_id(self.db, self.session.n, id)?,
-            None => turns::open(self.db, self.session.n)?,
+        let Some(id) = event.turn_id.as_ref().map(AsRef::<str>::as_ref) else {
+            return self.find_open();
         };
+        // What is in hand by its id is the newest of it: whoever begins another takes that in hand.
+        if self.turn.as_ref().and_then(|turn| turn.turn_id.as_deref()) != Some(id) {
+            let turn = turns::of_id(self.db, self.session.n, id)?;
+            self.hold(turn)?;
+        }
+        Ok(self.turn.is_some())
+    }
+
+    /// Takes the newest open turn in hand. That in hand may be an older one: which one it is must not depend on where a page begins.
+    fn find_open(&mut self) -> rusqlite::Result<bool> {
+        self.put_back()?;
+        let newest = turns::newest_open(self.db, self.session.n)?;
+        if self.turn.as_ref().map(Turn::place) != newest {
+            self.turn = match newest {
+                Some(place) => turns::at(self.db, place)?,
+                None => None,
+            };
+        }
         Ok(self.turn.is_some())
     }
 
     /// The same; an id that is not known yet begins a turn, of which the start was not seen.
-    fn turn_of(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
+    fn find_or_begin(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
         if !self.find(event)? && event.turn_id.is_some() {
             self.turn = Some(turns::insert(self.db, self.session.n, event)?);
-        }
-        if let Some(turn) = &mut self.turn {
-            turn.saw(event);
         }
         Ok(self.turn.as_mut())
     }
 
+    fn turn_of(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
+        let mut turn = self.find_or_begin(event)?;
+        if let Some(turn) = &mut turn {
+            turn.saw(event);
+        }
+        Ok(turn)
+    }
+
+    /// Where a call happens. Its turn is not written for that: the call's own row says it.
     fn place_of(&mut self, event: &Event) -> rusqlite::Result<tools::Place> {
         let session = self.session.n;
-        let turn = self.turn_of(event)?.map(|turn| turn.place());
-        Ok(tools::Place { session, turn })
+        let turn = self.find_or_begin(event)?;
+        Ok(tools::Place {
+            session,
+            turn: turn.as_ref().map(|turn| turn.place()),
+            over: turn.is_some_and(|turn| !turn.is_open()),
+        })
     }
 
     fn turn_start(&mut self, event: &Event, body: &TurnStart) -> rusqlite::Result<()> {
@@ -216,7 +233,7 @@ impl Entry<'_> {
         turn.end(event, body);
         self.session.spend(turn.counts() - before);
         let place = turn.place();
-        tools::close_turn(self.db, place, event)?;
+        tools::close_turn(self.db, self.session.n, place, event)?;
         if !self.open()? {
             self.session
                 .enter(if body.ok { IDLE } else { "failed" }, event.timestamp);
@@ -234,7 +251,7 @@ impl Entry<'_> {
             turn.close(event, note);
             turn.store(self.db)?;
             self.session.spend(turn.counts());
-            tools::close_turn(self.db, place, event)?;
+            tools::close_turn(self.db, self.session.n, place, event)?;
         }
         Ok(())
     }
@@ -262,13 +279,7 @@ impl Entry<'_> {
     fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
         let place = self.place_of(event)?;
         tools::begin(self.db, place, event, body)?;
-        if self.turn.as_ref().is_some_and(|turn| !turn.is_open()) {
-            // It begins in a turn that has ended: so has it, until its own end says more.
-            self.put_back()?;
-            if let Some(turn) = place.turn {
-                tools::close_turn(self.db, turn, event)?;
-            }
-        } else {
+        if !place.over {
             self.session.enter(RUNNING, event.timestamp);
         }
         Ok(())

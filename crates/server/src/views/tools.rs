@@ -120,6 +120,8 @@ pub(super) struct Place {
     pub(super) session: i64,
     /// The turn's first place.
     pub(super) turn: Option<Seq>,
+    /// The turn has ended.
+    pub(super) over: bool,
 }
 
 fn word(text: &str) -> Option<&str> {
@@ -140,7 +142,7 @@ fn known(db: &Connection, session: i64, id: &str, tool: &str) -> rusqlite::Resul
         let sql = "SELECT seq, started, ended, end_seq FROM tool_calls WHERE session = ?1 AND call_id = ?2 ORDER BY seq DESC LIMIT 1";
         return db.prepare_cached(sql)?.query_row(params![session, id], read).optional();
     }
-    let sql = "SELECT seq, started, ended, end_seq FROM tool_calls
+    let sql = "SELECT seq, started, ended, end_seq FROM tool_calls INDEXED BY tool_calls_open
         WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1";
     let tool = word(tool).unwrap_or_default();
     db.prepare_cached(sql)?
@@ -179,11 +181,12 @@ pub(super) fn begin(db: &Transaction<'_>, place: Place, event: &Event, body: &To
         }
         // It is told twice.
         Some(known) if !known.ended => {}
+        // What begins in a turn that has ended has ended, too, until its own end says more.
         _ => {
             let mut insert = db.prepare_cached(
                 "INSERT INTO tool_calls(seq, session, call_id, turn, turn_id, agent, tool, parent, arguments, arguments_bytes, started,
-                    start_seq, last_seq)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?1)",
+                    start_seq, last_seq, ended)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?1, ?12)",
             )?;
             insert.execute(params![
                 seq,
@@ -197,6 +200,7 @@ pub(super) fn begin(db: &Transaction<'_>, place: Place, event: &Event, body: &To
                 arguments,
                 bytes.flatten(),
                 at,
+                place.over.then_some(at),
             ])?;
         }
     }
@@ -252,11 +256,13 @@ pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &Tool
 }
 
 /// Closes the calls of a turn that are open: it has ended, and they have not said how they did.
-pub(super) fn close_turn(db: &Transaction<'_>, turn: Seq, event: &Event) -> rusqlite::Result<()> {
+pub(super) fn close_turn(db: &Transaction<'_>, session: i64, turn: Seq, event: &Event) -> rusqlite::Result<()> {
     let mut update = db.prepare_cached(
-        "UPDATE tool_calls SET ended = ?2, last_seq = ?3, duration_ms = max(?2 - started, 0) WHERE turn = ?1 AND ended IS NULL",
+        "UPDATE tool_calls INDEXED BY tool_calls_open SET ended = ?3, last_seq = ?4, duration_ms = max(?3 - started, 0)
+         WHERE session = ?1 AND turn = ?2 AND ended IS NULL",
     )?;
-    update.execute(params![from_seq(turn), event.timestamp.millis(), from_seq(event.seq)])?;
+    let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
+    update.execute(params![session, from_seq(turn), at, seq])?;
     Ok(())
 }
 
@@ -283,27 +289,31 @@ pub(crate) struct Uses {
     duration_ms: i64,
 }
 
-/// How the turn that begins at this place has used its tools.
-pub(super) fn uses(db: &Connection, turn: Seq) -> rusqlite::Result<BTreeMap<String, Uses>> {
+/// How the turn that begins at this place has used its tools, and the last place of its calls.
+pub(super) fn uses(db: &Connection, turn: Seq) -> rusqlite::Result<(BTreeMap<String, Uses>, Option<Seq>)> {
     // `total` cannot overflow, `sum` would be an error.
     let mut statement = db.prepare_cached(
-        "SELECT tool, count(*), count(*) FILTER (WHERE NOT success), total(duration_ms) FROM tool_calls WHERE turn = ?1
-         GROUP BY tool ORDER BY 2 DESC, tool LIMIT ?2",
+        "SELECT tool, count(*), count(*) FILTER (WHERE NOT success), total(duration_ms), max(last_seq) FROM tool_calls
+         WHERE turn = ?1 GROUP BY tool ORDER BY 2 DESC, tool LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![from_seq(turn), TOOLS], |row| {
+    let mut rows = statement.query(params![from_seq(turn), TOOLS])?;
+    let (mut tools, mut last) = (BTreeMap::new(), None);
+    while let Some(row) = rows.next()? {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a cast of a float keeps within the integer's range"
         )]
         let duration_ms = row.get::<_, f64>(3)? as i64;
+        let (calls, failed) = (row.get(1)?, row.get(2)?);
         let uses = Uses {
-            calls: row.get(1)?,
-            failed: row.get(2)?,
+            calls,
+            failed,
             duration_ms,
         };
-        Ok((row.get(0)?, uses))
-    })?;
-    rows.collect()
+        tools.insert(row.get(0)?, uses);
+        last = last.max(Some(to_seq(row.get(4)?)));
+    }
+    Ok((tools, last))
 }
 
 /// A session's calls that began before `before`, newest first.

@@ -119,10 +119,11 @@ pub(super) fn of_id(db: &Connection, session: i64, id: &str) -> rusqlite::Result
         .optional()
 }
 
-/// The newest turn that is open.
-pub(super) fn open(db: &Connection, session: i64) -> rusqlite::Result<Option<Turn>> {
-    let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 AND ended IS NULL ORDER BY seq DESC LIMIT 1");
-    db.prepare_cached(&sql)?.query_row([session], turn).optional()
+/// Where the newest turn that is open begins.
+pub(super) fn newest_open(db: &Connection, session: i64) -> rusqlite::Result<Option<Seq>> {
+    db.prepare_cached("SELECT seq FROM turns WHERE session = ?1 AND ended IS NULL ORDER BY seq DESC LIMIT 1")?
+        .query_row([session], |row| row.get(0).map(to_seq))
+        .optional()
 }
 
 /// The turn that begins at this place.
@@ -177,7 +178,7 @@ impl Turn {
         if self.is_open() { Used::default() } else { self.used }
     }
 
-    /// What every event of it changes.
+    /// What every event of it changes but its calls', which have rows of their own.
     pub(super) fn saw(&mut self, event: &Event) {
         self.changed = true;
         self.last_seq = self.last_seq.max(event.seq);
@@ -301,7 +302,7 @@ pub(crate) fn list(db: &Connection, (n, id): (i64, &str), before: Seq, limit: us
     let mut rows = statement.query(params![n, from_seq(before)])?;
     let mut page = Paged::new(limit);
     while let Some(row) = rows.next()? {
-        if !page.take(|| whole(db, row, id), Turn::size)? {
+        if !page.take(|| whole(db, turn(row)?, id), Turn::size)? {
             break;
         }
     }
@@ -310,35 +311,45 @@ pub(crate) fn list(db: &Connection, (n, id): (i64, &str), before: Seq, limit: us
 
 /// Turns that are open, the last begun first.
 pub(crate) fn in_flight(db: &Connection, visible: &Visibility, limit: usize) -> rusqlite::Result<Paged<Turn>> {
-    // The partial index holds what is open and nothing else. A session that was forgotten leaves before its turns do.
-    let sql = format!(
-        "SELECT {COLUMNS}, (SELECT id FROM sessions WHERE n = session) AS id FROM turns INDEXED BY turns_open
-         WHERE ended IS NULL AND id IS NOT NULL ORDER BY seq DESC"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
+    // The partial index holds what is open and nothing else; rows are read one by one, as far as the page goes. A session that was
+    // forgotten leaves before its turns do.
+    let mut open = db.prepare_cached(
+        "SELECT seq, (SELECT id FROM sessions WHERE n = session) AS id FROM turns INDEXED BY turns_open
+         WHERE ended IS NULL AND id IS NOT NULL ORDER BY seq DESC",
+    )?;
+    let mut rows = open.query([])?;
     let mut page = Paged::new(limit);
     while let Some(row) = rows.next()? {
-        let id = row.get_ref(22)?.as_str()?;
-        if visible.allows_session(id) && !page.take(|| whole(db, row, id), Turn::size)? {
+        let (seq, id): (i64, &str) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+        if !visible.allows_session(id) {
+            continue;
+        }
+        let read = || {
+            let turn = at(db, to_seq(seq))?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            whole(db, turn, id)
+        };
+        if !page.take(read, Turn::size)? {
             break;
         }
     }
     Ok(page)
 }
 
-/// A row with what it is answered with beside its columns.
-fn whole(db: &Connection, row: &Row<'_>, session_id: &str) -> rusqlite::Result<(Seq, Turn)> {
-    let mut turn = turn(row)?;
+/// A turn with what it is answered with beside its columns.
+fn whole(db: &Connection, mut turn: Turn, session_id: &str) -> rusqlite::Result<(Seq, Turn)> {
     session_id.clone_into(&mut turn.session_id);
-    turn.tools = tools::uses(db, turn.first_seq)?;
+    let (tools, last) = tools::uses(db, turn.first_seq)?;
+    turn.tools = tools;
+    turn.last_seq = last.unwrap_or(Seq::ZERO).max(turn.last_seq);
     Ok((turn.first_seq, turn))
 }
 
-/// A turn of which nothing is kept is none.
+/// A turn of which nothing is kept is none: neither what is its own nor a call.
 pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
     // In the order of the table: rows that begin before the horizon and end behind it are few.
-    let sql =
-        "DELETE FROM turns WHERE seq IN (SELECT seq FROM turns WHERE seq < ?1 AND last_seq < ?1 ORDER BY seq LIMIT ?2)";
+    let sql = "DELETE FROM turns WHERE seq IN (
+        SELECT seq FROM turns AS t WHERE seq < ?1 AND last_seq < ?1
+            AND NOT EXISTS (SELECT 1 FROM tool_calls WHERE turn = t.seq AND last_seq >= ?1)
+        ORDER BY seq LIMIT ?2)";
     db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
 }

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::world::{World, lines};
+use crate::{
+    state::answers,
+    world::{World, lines},
+};
 
 /// The events of a recording.
 fn recording(vendor: &str, name: &str) -> Vec<Value> {
@@ -450,4 +453,40 @@ async fn of_any_part_of_a_recorded_run_starts_and_ends_are_paired() {
             .iter()
             .all(|turn| turn["ended"].is_null())
     );
+}
+
+#[tokio::test]
+async fn views_are_the_same_wherever_their_pages_began() {
+    let (mut world, mut dice) = (World::start().await, Dice(0xd1b5_4a32_d192_ed03));
+    let mut sessions = Vec::new();
+    for (name, mut events) in all().into_iter().step_by(2) {
+        for n in 0..4 {
+            dice.shuffle(&mut events);
+            let mut some = events.clone();
+            some.truncate(dice.below(events.len()) + 1);
+            // Some say of which turn and call they are, others do not.
+            for event in &mut some {
+                if n % 2 == 0 && dice.below(2) == 0 {
+                    event.as_object_mut().unwrap().remove("turn_id");
+                }
+                if n == 3 && dice.below(2) == 0 {
+                    event["data"].as_object_mut().unwrap().remove("tool_call_id");
+                }
+            }
+            // Turns of two runs in one session.
+            sessions.push(format!("{}-{n}", &name[..2]));
+            let some = renamed(&some, sessions.last().unwrap());
+            for events in some.chunks(dice.below(9) + 1) {
+                publish(&world, events.to_vec()).await;
+                // It is folded before the next ones come.
+                world.get("/api/sessions?limit=1").await.ok();
+            }
+        }
+    }
+    sessions.sort();
+    sessions.dedup();
+    let names: Vec<_> = sessions.iter().map(String::as_str).collect();
+    let before = answers(&world, &names).await;
+    world.restart_without_views().await;
+    assert_eq!(before, answers(&world, &names).await);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::world::{World, within};
+use crate::world::World;
 
 fn event(session: &str, kind: &str, turn: &str, data: Value) -> Value {
     let mut event = json!({"type": kind, "session_id": session, "turn_id": turn});
@@ -322,14 +322,6 @@ async fn views_that_are_deleted_are_built_anew_and_answer_the_same() {
     }
     let sessions = ["s0", "s1", "s2"];
     let before = answers(&world, &sessions).await;
-    let dir = std::path::PathBuf::from(&world.server().ready().data_dir);
-    world
-        .restart_after(|| {
-            for file in ["views.db", "views.db-wal", "views.db-shm"] {
-                let _ = std::fs::remove_file(dir.join(file));
-            }
-        })
-        .await;
-    let after = within("the views", answers(&world, &sessions)).await;
-    assert_eq!(before, after);
+    world.restart_without_views().await;
+    assert_eq!(before, answers(&world, &sessions).await);
 }
