@@ -126,7 +126,7 @@ fn step_finish(part: &Obj<'_>, page: &mut Page<'_>) {
         cache_creation_input_tokens: cache.u64("write"),
         reasoning_tokens: tokens.u64("reasoning"),
         cost_usd: part.f64("cost"),
-        model: None,
+        ..Usage::default()
     };
     page.usage(&usage);
     let reason = part.text("reason").unwrap_or_else(|| "unknown".to_owned());

@@ -201,6 +201,10 @@ optional_bodies! {
         model: String,
         /// What they cost.
         cost_usd: f64,
+        /// Tokens in the model's context now, where the source says it. No sum.
+        context_tokens: u64,
+        /// Tokens that the model's context takes.
+        context_window: u64,
     }
     /// Of `memory`.
     Memory {

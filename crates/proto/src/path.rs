@@ -10,6 +10,12 @@ pub const SESSIONS: &str = "/api/sessions";
 pub const SESSION: &str = "/api/sessions/{id}";
 /// One session's stream.
 pub const SESSION_EVENTS: &str = "/api/sessions/{id}/events";
+/// One session's turns.
+pub const SESSION_TURNS: &str = "/api/sessions/{id}/turns";
+/// One session's tool calls.
+pub const SESSION_TOOL_CALLS: &str = "/api/sessions/{id}/tool-calls";
+/// Everything that is at one moment, to be followed from its place.
+pub const STATE: &str = "/api/state";
 /// First login: a pairing code becomes a token.
 pub const PAIR: &str = "/api/pair";
 /// Makes a pairing code for another device.
@@ -44,6 +50,9 @@ pub const API: &[&str] = &[
     SESSIONS,
     SESSION,
     SESSION_EVENTS,
+    SESSION_TURNS,
+    SESSION_TOOL_CALLS,
+    STATE,
     PAIR,
     PAIRING_CODES,
     TOKENS,

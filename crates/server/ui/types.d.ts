@@ -297,6 +297,10 @@ declare namespace Wire {
     model?: string;
     /** What they cost. */
     cost_usd?: number;
+    /** Tokens in the model's context now, where the source says it. No sum. */
+    context_tokens?: number;
+    /** Tokens that the model's context takes. */
+    context_window?: number;
   }
 
   /** Of `memory`. */

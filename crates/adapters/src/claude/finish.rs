@@ -123,8 +123,8 @@ fn per_model(models: &Obj<'_>) -> Vec<(String, Usage)> {
         cache_read_input_tokens: used.u64("cacheReadInputTokens"),
         cache_creation_input_tokens: used.u64("cacheCreationInputTokens"),
         reasoning_tokens: used.u64("thinkingTokens"),
-        model: None,
         cost_usd: used.f64("costUSD"),
+        ..Usage::default()
     };
     let read =
         |(model, used): (&str, &serde_json::value::RawValue)| Some((model.to_owned(), usage(Obj::parse(used.get())?)));

@@ -37,6 +37,9 @@ fn each(a: &Usage, b: &Usage, of: impl Fn(Option<u64>, Option<u64>) -> Option<u6
         reasoning_tokens: of(a.reasoning_tokens, b.reasoning_tokens),
         model: a.model.clone(),
         cost_usd: a.cost_usd,
+        // A context is no sum.
+        context_tokens: None,
+        context_window: None,
     }
 }
 

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
-use super::{Refusal, events, guard, health, history, pair, sessions, tickets, tokens, ui};
+use super::{Refusal, events, guard, health, history, pair, sessions, state, tickets, tokens, turns, ui};
 use crate::{auth::Auth, config::Limits, hub::Hub, shutdown::Tasks, views::Views};
 
 /// Cheap to clone.
@@ -82,6 +82,8 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(events::router())
         .merge(history::router())
         .merge(sessions::router())
+        .merge(turns::router())
+        .merge(state::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

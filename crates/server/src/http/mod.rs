@@ -11,8 +11,10 @@ pub mod pair;
 mod query;
 mod refusal;
 mod sessions;
+mod state;
 pub mod tickets;
 pub mod tokens;
+mod turns;
 pub mod ui;
 
 pub(crate) use app::App;

@@ -54,8 +54,10 @@ pub(crate) const HISTORY: &[&str] = &[
     "ticket",
 ];
 
-/// Parameters of `GET /api/sessions`.
+/// Parameters of `GET /api/sessions` and of the lists under it.
 pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
+/// Parameters of `GET /api/state`.
+pub(crate) const STATE: &[&str] = &["limit", "ticket"];
 /// Parameters of a GET that takes none of its own.
 pub(crate) const NONE: &[&str] = &["ticket"];
 /// Parameters that may be there more than once.
@@ -291,6 +293,7 @@ mod tests {
                 ],
             ),
             (SESSIONS, &["before=1", "limit=1", "ticket=x"]),
+            (STATE, &["limit=1", "ticket=x"]),
             (NONE, &["ticket=x"]),
         ] {
             for pair in pairs {

@@ -49,12 +49,10 @@ async fn list(
     let before = query.before.unwrap_or(Seq::MAX);
     let visible = grant.visibility().clone();
     let head = app.hub().bounds(&grant).await?.head;
-    // Read before the list: what is folded meanwhile is in the list and comes again on the stream, which is harmless; the other
-    // way round it would be in neither.
-    let reached = app.views().reach(head).await;
-    let sessions = app
+    app.views().reach(head).await;
+    let (reached, sessions) = app
         .views()
-        .read(move |db| sessions::list(db, &visible, before, limit))
+        .snapshot(move |db| sessions::list(db, &visible, before, limit))
         .await?;
     let next = if sessions.len() < limit {
         None
@@ -68,7 +66,7 @@ async fn list(
     }))
 }
 
-fn session_id(grant: &Grant<Read>, id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
+pub(super) fn session_id(grant: &Grant<Read>, id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
     let Path(id) = id.map_err(|_| Refusal::field("id", "`id` must be a session's id, percent-encoded UTF-8"))?;
     let id = Name::new(&id).map_err(|e| Refusal::field("id", format!("`id` {e}")))?;
     let visible: &Visibility = grant.visibility();
@@ -94,9 +92,11 @@ async fn one(
     app.views().reach(head).await;
     let wanted = id.clone();
     let session = app.views().read(move |db| sessions::get(db, wanted.as_str())).await?;
-    session
-        .map(Json)
-        .ok_or_else(|| Refusal::new(Code::NotFound, format!("there is no session {id}")).with("field", "id"))
+    session.map(Json).ok_or_else(|| none(&id))
+}
+
+pub(super) fn none(id: &Name) -> Refusal {
+    Refusal::new(Code::NotFound, format!("there is no session {id}")).with("field", "id")
 }
 
 async fn stream(

@@ -2,8 +2,14 @@
 //!
 //! To add one: write `views/foo.rs` with its tables and its fold, and add a line to `VIEWS`.
 
+mod activity;
+mod preview;
 pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod state;
+pub(crate) mod tools;
+pub(crate) mod turns;
+mod used;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,16 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 use tokio::sync::{oneshot, watch};
 use turnwire_log::{
     Limit, Log, StoreError,
     sqlite::{busy, yield_to_others},
 };
-use turnwire_proto::{Epoch, Event, Selector, Seq};
+use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -35,27 +41,86 @@ const PAUSE: Duration = Duration::from_secs(1);
 const REACH: Duration = Duration::from_secs(5);
 /// Connections that are kept for reading.
 const IDLE: usize = 2;
+/// Statements that a connection keeps prepared: all that there are.
+const STATEMENTS: usize = 64;
+/// Bytes of texts in one page of rows, as in one of history.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// One view: its tables, what an event does to them, and how they forget what the log has trimmed.
+/// One view: its tables, what a page of events does to them, and how they forget what the log has trimmed.
 struct View {
-    tables: &'static str,
-    fold: fn(&Transaction<'_>, &Event) -> rusqlite::Result<()>,
+    tables: fn() -> String,
+    fold: fn(&Transaction<'_>, &[Event]) -> rusqlite::Result<()>,
     /// Deletes what is of events before this place alone, at most [`FORGET`] rows. How many it deleted.
     forget: fn(&Transaction<'_>, Seq) -> rusqlite::Result<usize>,
 }
 
 const VIEWS: &[View] = &[
     View {
-        tables: sessions::TABLES,
-        fold: sessions::fold,
+        tables: sessions::tables,
+        fold: activity::fold,
         forget: sessions::forget,
     },
     View {
-        tables: search::TABLES,
+        tables: turns::tables,
+        fold: with_sessions,
+        forget: turns::forget,
+    },
+    View {
+        tables: || tools::TABLES.to_owned(),
+        fold: with_sessions,
+        forget: tools::forget,
+    },
+    View {
+        tables: || search::TABLES.to_owned(),
         fold: search::fold,
         forget: search::forget,
     },
 ];
+
+/// Of what [`activity`] folds beside its session.
+fn with_sessions(_: &Transaction<'_>, _: &[Event]) -> rusqlite::Result<()> {
+    Ok(())
+}
+
+/// Rows of one answer.
+#[derive(Debug)]
+pub(crate) struct Paged<T> {
+    pub(crate) rows: Vec<T>,
+    /// Where the next page goes on; `None` when there is none.
+    pub(crate) next: Option<Seq>,
+    limit: usize,
+    bytes: usize,
+    last: Option<Seq>,
+}
+
+impl<T> Paged<T> {
+    const fn new(limit: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            next: None,
+            limit,
+            bytes: 0,
+            last: None,
+        }
+    }
+
+    /// Takes one more row with its place. Whether there was room; one row there is always.
+    fn take(
+        &mut self,
+        row: impl FnOnce() -> rusqlite::Result<(Seq, T)>,
+        size: impl FnOnce(&T) -> usize,
+    ) -> rusqlite::Result<bool> {
+        if self.rows.len() >= self.limit || self.bytes >= PAGE_BYTES {
+            self.next = self.last;
+            return Ok(false);
+        }
+        let (place, row) = row()?;
+        self.bytes += size(&row);
+        self.last = Some(place);
+        self.rows.push(row);
+        Ok(true)
+    }
+}
 
 /// The handle. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -156,6 +221,21 @@ impl Views {
         *reached.borrow()
     }
 
+    /// Runs queries that see one moment, and says up to which place the log is folded in it: following from there misses and
+    /// repeats nothing.
+    pub(crate) async fn snapshot<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<(Seq, T), StoreError> {
+        self.read(move |db| {
+            // Only reads, so that nothing is undone when it ends; nobody else has this connection.
+            let moment = db.unchecked_transaction()?;
+            let reached = moment.query_row("SELECT reached FROM state", [], |row| row.get(0))?;
+            Ok((to_seq(reached), query(&moment)?))
+        })
+        .await
+    }
+
     /// Runs a query on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -198,6 +278,7 @@ fn error(doing: &str, source: rusqlite::Error) -> StoreError {
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;")?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(db)
 }
 
@@ -219,12 +300,13 @@ fn try_open(path: &Path, epoch: Epoch) -> rusqlite::Result<Option<(Connection, S
     let db = Connection::open(path)?;
     // NORMAL never damages a WAL database, and what power loss takes away is folded again.
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -4096;")?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     // SQLite gives its other files the mode of this one.
     let _ = std::fs::set_permissions(path, mode);
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
-        let tables: String = VIEWS.iter().map(|view| view.tables).collect();
+        let tables: String = VIEWS.iter().map(|view| (view.tables)()).collect();
         let state = "CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), epoch BLOB NOT NULL, reached INTEGER NOT NULL) STRICT;";
         db.execute_batch(&format!(
             "BEGIN; {tables} {state} PRAGMA user_version = {VERSION}; COMMIT;"
@@ -247,6 +329,15 @@ fn to_seq(value: i64) -> Seq {
 /// A place as the database takes it.
 fn from_seq(seq: Seq) -> i64 {
     i64::try_from(seq.get()).unwrap_or(i64::MAX)
+}
+
+/// A moment that the database gave.
+fn moment(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+    Ok(moment_if_any(row, at)?.unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+fn moment_if_any(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(at)?.and_then(Timestamp::from_millis))
 }
 
 struct Folder {
@@ -308,14 +399,15 @@ impl Folder {
         if page.cursor <= from {
             return Ok(forgets);
         }
+        let readable = |event: Result<Event, serde_json::Error>| {
+            event
+                .inspect_err(|error| tracing::error!(%error, "an event cannot be folded"))
+                .ok()
+        };
+        let events: Vec<Event> = page.events().filter_map(readable).collect();
         let fold = |db: &mut Connection| -> rusqlite::Result<()> {
             let tx = db.transaction()?;
-            for event in page.events() {
-                match event {
-                    Ok(event) => VIEWS.iter().try_for_each(|view| (view.fold)(&tx, &event))?,
-                    Err(error) => tracing::error!(%error, "an event cannot be folded"),
-                }
-            }
+            VIEWS.iter().try_for_each(|view| (view.fold)(&tx, &events))?;
             tx.execute("UPDATE state SET reached = ?1", params![from_seq(page.cursor)])?;
             tx.commit()
         };
@@ -323,6 +415,7 @@ impl Folder {
         self.told.send_replace(page.cursor);
         Ok(true)
     }
+
     /// Follows the log's horizon, which is what says that events are gone: an event could be published by anybody.
     async fn forget(&mut self) -> Result<bool, StoreError> {
         let bounds = self.log.bounds().await;

@@ -35,7 +35,11 @@ const FIELDS: &[&str] = &[
     "grader",
 ];
 
-pub(super) fn fold(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<()> {
+    events.iter().try_for_each(|event| index(db, event))
+}
+
+fn index(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
     if event.kind.is_delta() {
         return Ok(());
     }

@@ -1,90 +1,106 @@
-//! The list of sessions: what each is, what it does now, what it has used.
+//! The list of sessions: what each is, what it does now, what it has used. Folded by [`super::activity`].
 
-use rusqlite::{Connection, Row, Transaction, params};
+use std::borrow::Cow;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
-use turnwire_proto::{
-    ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart, Timestamp, TurnEnd, TurnStart,
-    TurnState, Usage, Visibility,
-};
+use turnwire_proto::{Event, Kind, Seq, Timestamp, Usage, Visibility};
 
-use super::{FORGET, from_seq, to_seq};
+use super::{FORGET, from_seq, moment, to_seq, used::Used};
 
-/// Characters of a title or a last text.
-const TEXT: usize = 160;
+/// `n` is never given twice: rows of turns and calls name their session by it, and may outlive it for a while when the log is
+/// trimmed.
+pub(super) fn tables() -> String {
+    format!(
+        "CREATE TABLE sessions(
+            n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+            title TEXT, agent TEXT, source TEXT NOT NULL, model TEXT, state TEXT NOT NULL, since INTEGER NOT NULL, last_text TEXT,
+            started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+            events INTEGER NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0, tool_calls INTEGER NOT NULL DEFAULT 0,
+            tool_failures INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, unread INTEGER NOT NULL DEFAULT 0,
+            context_tokens INTEGER, context_window INTEGER, {}
+        ) STRICT;
+        CREATE INDEX sessions_last ON sessions(last_seq);",
+        Used::COLUMNS
+    )
+}
 
-pub(super) const TABLES: &str = "
-    CREATE TABLE sessions(
-        id TEXT PRIMARY KEY,
-        title TEXT, agent TEXT, source TEXT NOT NULL, model TEXT, state TEXT NOT NULL DEFAULT 'idle', last_text TEXT,
-        started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
-        events INTEGER NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0, tool_calls INTEGER NOT NULL DEFAULT 0,
-        errors INTEGER NOT NULL DEFAULT 0, cost_usd REAL NOT NULL DEFAULT 0,
-        input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
-        cache_read INTEGER NOT NULL DEFAULT 0, cache_creation INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    CREATE INDEX sessions_last ON sessions(last_seq);
-";
+/// It has nothing to do, as far as is known.
+pub(super) const IDLE: &str = "idle";
+/// It works on a turn.
+pub(super) const THINKING: &str = "thinking";
+/// It waits for a tool.
+pub(super) const RUNNING: &str = "running_tool";
 
-/// One session, as `/api/sessions` shows it.
+/// One session, as `/api/sessions` shows it and as the table has it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Session {
+    /// What the tables name it by.
+    #[serde(skip)]
+    pub(super) n: i64,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
+    pub(super) title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<String>,
-    state: String,
+    pub(super) model: Option<String>,
+    state: Cow<'static, str>,
+    since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_text: Option<String>,
+    pub(super) last_text: Option<String>,
     started: Timestamp,
     last_activity: Timestamp,
-    events: u64,
-    turns: u64,
-    tool_calls: u64,
-    errors: u64,
+    events: i64,
+    pub(super) turns: i64,
+    pub(super) tool_calls: i64,
+    pub(super) tool_failures: i64,
+    pub(super) errors: i64,
+    pub(super) unread: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) context_tokens: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) context_window: Option<i64>,
     usage: Usage,
     cost_usd: f64,
     first_seq: Seq,
     pub(crate) last_seq: Seq,
+    #[serde(skip)]
+    used: Used,
 }
 
-const COLUMNS: &str =
-    "id, title, agent, source, model, state, last_text, started, last_activity, events, turns, tool_calls,
-    errors, input_tokens, output_tokens, cache_read, cache_creation, cost_usd, first_seq, last_seq";
+const COLUMNS: &str = "n, id, title, agent, source, model, state, since, last_text, started, last_activity, events, turns, tool_calls,
+    tool_failures, errors, unread, context_tokens, context_window, first_seq, last_seq, input_tokens, output_tokens, cache_read,
+    cache_creation, cost_usd";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let moment = |at| {
-        row.get(at)
-            .map(|ms| Timestamp::from_millis(ms).unwrap_or(Timestamp::UNIX_EPOCH))
-    };
-    let count = |at| row.get::<_, i64>(at).map(|count| u64::try_from(count).unwrap_or(0));
+    let used = Used::read(row, 21)?;
     Ok(Session {
-        id: row.get(0)?,
-        title: row.get(1)?,
-        agent: row.get(2)?,
-        source: row.get(3)?,
-        model: row.get(4)?,
-        state: row.get(5)?,
-        last_text: row.get(6)?,
-        started: moment(7)?,
-        last_activity: moment(8)?,
-        events: count(9)?,
-        turns: count(10)?,
-        tool_calls: count(11)?,
-        errors: count(12)?,
-        usage: Usage {
-            input_tokens: count(13).map(Some)?,
-            output_tokens: count(14).map(Some)?,
-            cache_read_input_tokens: count(15).map(Some)?,
-            cache_creation_input_tokens: count(16).map(Some)?,
-            ..Usage::default()
-        },
-        cost_usd: row.get(17)?,
-        first_seq: row.get(18).map(to_seq)?,
-        last_seq: row.get(19).map(to_seq)?,
+        n: row.get(0)?,
+        id: row.get(1)?,
+        title: row.get(2)?,
+        agent: row.get(3)?,
+        source: row.get(4)?,
+        model: row.get(5)?,
+        state: Cow::Owned(row.get(6)?),
+        since: moment(row, 7)?,
+        last_text: row.get(8)?,
+        started: moment(row, 9)?,
+        last_activity: moment(row, 10)?,
+        events: row.get(11)?,
+        turns: row.get(12)?,
+        tool_calls: row.get(13)?,
+        tool_failures: row.get(14)?,
+        errors: row.get(15)?,
+        unread: row.get(16)?,
+        context_tokens: row.get(17)?,
+        context_window: row.get(18)?,
+        first_seq: row.get(19).map(to_seq)?,
+        last_seq: row.get(20).map(to_seq)?,
+        usage: used.usage(),
+        cost_usd: used.cost_usd,
+        used,
     })
 }
 
@@ -95,7 +111,7 @@ pub(crate) fn list(db: &Connection, visible: &Visibility, before: Seq, limit: us
     let mut rows = statement.query([from_seq(before)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        if visible.allows_session(row.get_ref(0)?.as_str()?) {
+        if visible.allows_session(row.get_ref(1)?.as_str()?) {
             found.push(session(row)?);
             if found.len() >= limit {
                 break;
@@ -108,135 +124,102 @@ pub(crate) fn list(db: &Connection, visible: &Visibility, before: Seq, limit: us
 /// One session.
 pub(crate) fn get(db: &Connection, id: &str) -> rusqlite::Result<Option<Session>> {
     let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
-    let mut rows = statement.query([id])?;
-    rows.next()?.map(session).transpose()
+    statement.query_row([id], session).optional()
 }
 
-/// What one event changes. What stays as it is, is `None` or zero.
-#[derive(Default)]
-struct Change {
-    title: Option<String>,
-    model: Option<String>,
-    state: Option<String>,
-    last_text: Option<String>,
-    turns: i64,
-    tool_calls: i64,
-    errors: i64,
-    usage: Usage,
-    cost_usd: f64,
+/// What turns and calls name a session by.
+pub(crate) fn number(db: &Connection, id: &str) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT n FROM sessions WHERE id = ?1")?;
+    statement.query_row([id], |row| row.get(0)).optional()
 }
 
-impl Change {
-    fn of(event: &Event) -> Self {
-        let mut change = Self::default();
-        // A body that does not fit says nothing; the event itself stays in the log as it came.
-        let data = &event.data;
-        match event.kind.as_str() {
-            "session_start" => change.model = data.read::<SessionStart>().ok().and_then(|body| body.model),
-            "session_end" => {
-                let code = data.read::<SessionEnd>().ok().and_then(|body| body.exit_code);
-                change.state = Some(if code.unwrap_or(0) == 0 { "done" } else { "failed" }.into());
-            }
-            "run_complete" => change.state = Some("done".into()),
-            "model_changed" => change.model = data.read::<ModelChanged>().ok().map(|body| body.model),
-            "turn_start" => {
-                (change.turns, change.state) = (1, Some("thinking".into()));
-                let body = data
-                    .read::<TurnStart>()
-                    .ok()
-                    .map(|body| body.body)
-                    .filter(|body| !body.is_empty());
-                change.title = body.as_deref().map(short);
-                change.last_text = body.as_deref().map(short);
-            }
-            "turn_end" => {
-                let body = data.read::<TurnEnd>().unwrap_or_default();
-                change.state = Some(if body.ok { "idle" } else { "failed" }.into());
-                change.usage = body.usage.unwrap_or_default();
-                change.cost_usd = body.cost_usd.unwrap_or_default();
-            }
-            "turn_state_changed" => change.state = data.read::<TurnState>().ok().map(|body| body.state),
-            "approval_request" => change.state = Some("needs_approval".into()),
-            "approval_decision" => change.state = Some("thinking".into()),
-            "tool_call_start" => change.state = Some("running_tool".into()),
-            "tool_call" => (change.tool_calls, change.state) = (1, Some("thinking".into())),
-            "message" => {
-                let body = data.read::<Message>().unwrap_or_default();
-                if body.role == "user" {
-                    change.title = Some(short(&body.content)).filter(|title| !title.is_empty());
-                }
-                change.last_text = Some(short(&body.content)).filter(|text| !text.is_empty());
-            }
-            "note" => change.last_text = data.read::<Note>().ok().map(|body| short(&body.text)),
-            "error" => {
-                change.errors = 1;
-                change.last_text = data.read::<ErrorBody>().ok().map(|body| short(&body.message));
-            }
-            _ => {}
-        }
-        change
+/// The session that an event is of, begun by it if need be.
+pub(super) fn of(db: &Transaction<'_>, id: &str, event: &Event) -> rusqlite::Result<Session> {
+    if let Some(session) = get(db, id)? {
+        return Ok(session);
     }
-}
-
-fn short(text: &str) -> String {
-    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = words.char_indices().nth(TEXT) {
-        words.truncate(end);
-        words.push('…');
-    }
-    words
-}
-
-pub(super) fn fold(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
-    let Some(id) = &event.session_id else { return Ok(()) };
-    let seq = from_seq(event.seq);
-    let change = Change::of(event);
     let mut insert = db.prepare_cached(
-        "INSERT OR IGNORE INTO sessions(id, source, started, last_activity, first_seq, last_seq) VALUES (?1, ?2, ?3, ?3, ?4, ?4)",
+        "INSERT INTO sessions(id, source, state, since, started, last_activity, first_seq, last_seq)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, ?5)",
     )?;
-    insert.execute(params![
-        id.as_str(),
-        event.source.as_str(),
-        event.timestamp.millis(),
-        seq
-    ])?;
-    let mut update = db.prepare_cached(
-        "UPDATE sessions SET last_seq = ?2, last_activity = max(last_activity, ?3), events = events + 1,
-            agent = coalesce(?4, agent), title = coalesce(title, ?5), model = coalesce(?6, model), state = coalesce(?7, state),
-            last_text = coalesce(?8, last_text), turns = turns + ?9, tool_calls = tool_calls + ?10, errors = errors + ?11,
-            input_tokens = input_tokens + ?12, output_tokens = output_tokens + ?13, cache_read = cache_read + ?14,
-            cache_creation = cache_creation + ?15, cost_usd = cost_usd + ?16
-         WHERE id = ?1",
-    )?;
-    // Above what any vendor counts; a number from outside must not end the fold.
-    let tokens = |count: Option<u64>| i64::try_from(count.unwrap_or(0).min(1 << 40)).unwrap_or(0);
-    update.execute(params![
-        id.as_str(),
-        seq,
-        event.timestamp.millis(),
-        event.agent.as_ref().map(AsRef::<str>::as_ref),
-        change.title,
-        change.model,
-        change.state,
-        change.last_text,
-        change.turns,
-        change.tool_calls,
-        change.errors,
-        tokens(change.usage.input_tokens),
-        tokens(change.usage.output_tokens),
-        tokens(change.usage.cache_read_input_tokens),
-        tokens(change.usage.cache_creation_input_tokens),
-        if change.cost_usd.is_finite() {
-            change.cost_usd
-        } else {
-            0.0
-        },
-    ])?;
-    Ok(())
+    let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
+    insert.execute(params![id, event.source.as_str(), IDLE, at, seq])?;
+    get(db, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+impl Session {
+    /// What every event changes.
+    pub(super) fn saw(&mut self, event: &Event) {
+        self.events += 1;
+        self.last_seq = event.seq;
+        self.last_activity = self.last_activity.max(event.timestamp);
+        if let Some(agent) = &event.agent
+            && self.agent.as_deref() != Some(agent.as_str())
+        {
+            self.agent = Some(agent.as_str().to_owned());
+        }
+    }
+
+    pub(super) fn is(&self, state: &str) -> bool {
+        self.state == state
+    }
+
+    /// It is in this state; since now, if it was not before.
+    pub(super) fn enter(&mut self, state: &'static str, since: Timestamp) {
+        if self.state != state {
+            (self.state, self.since) = (Cow::Borrowed(state), since);
+        }
+    }
+
+    /// The same for a state that an agent has named. What is no word is passed over.
+    pub(super) fn enter_named(&mut self, state: &str, since: Timestamp) {
+        if self.state != state && Kind::new(state).is_ok() {
+            (self.state, self.since) = (Cow::Owned(state.to_owned()), since);
+        }
+    }
+
+    pub(super) fn spend(&mut self, used: Used) {
+        self.used = self.used + used;
+    }
+
+    pub(super) fn store(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut update = db.prepare_cached(
+            "UPDATE sessions SET title = ?2, agent = ?3, model = ?4, state = ?5, since = ?6, last_text = ?7, last_activity = ?8,
+                last_seq = ?9, events = ?10, turns = ?11, tool_calls = ?12, tool_failures = ?13, errors = ?14, unread = ?15,
+                context_tokens = ?16, context_window = ?17, input_tokens = ?18, output_tokens = ?19, cache_read = ?20,
+                cache_creation = ?21, cost_usd = ?22
+             WHERE n = ?1",
+        )?;
+        update.execute(params![
+            self.n,
+            self.title,
+            self.agent,
+            self.model,
+            self.state,
+            self.since.millis(),
+            self.last_text,
+            self.last_activity.millis(),
+            from_seq(self.last_seq),
+            self.events,
+            self.turns,
+            self.tool_calls,
+            self.tool_failures,
+            self.errors,
+            self.unread,
+            self.context_tokens,
+            self.context_window,
+            self.used.input,
+            self.used.output,
+            self.used.cache_read,
+            self.used.cache_creation,
+            self.used.cost_usd,
+        ])?;
+        Ok(())
+    }
 }
 
 /// A session of which nothing is kept is none; one that goes on keeps what it has counted.
 pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
-    let sql = "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE last_seq < ?1 LIMIT ?2)";
+    let sql = "DELETE FROM sessions WHERE n IN (SELECT n FROM sessions WHERE last_seq < ?1 LIMIT ?2)";
     db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
 }

@@ -67,6 +67,53 @@ async fn views_keep_nothing_of_what_was_trimmed_and_all_of_what_is_kept() {
 }
 
 #[tokio::test]
+async fn turns_and_calls_of_which_nothing_is_kept_are_no_more() {
+    let mut world = World::start().await;
+    let of =
+        |kind: &str, turn: &str, data: Value| json!({"type": kind, "session_id": "s", "turn_id": turn, "data": data});
+    let long_ago = |mut event: Value| {
+        event["timestamp"] = json!(LONG_AGO);
+        event
+    };
+    let call = |id: &str| json!({"tool": "Bash", "tool_call_id": id, "success": true});
+    world
+        .publish(&json!([
+            long_ago(of("turn_start", "gone", json!({}))),
+            long_ago(of("tool_call_start", "gone", call("gone"))),
+            long_ago(of("tool_call", "gone", call("gone"))),
+            long_ago(of("turn_end", "gone", json!({"ok": true}))),
+            long_ago(of("tool_call_start", "open", call("open"))),
+            long_ago(of("turn_start", "spans", json!({"body": "long ago"}))),
+            long_ago(of("tool_call_start", "spans", call("spans"))),
+            of("tool_call", "spans", call("spans")),
+        ]))
+        .await;
+    assert_eq!(ids(&world).await, ["s"], "all of it is folded");
+    trim(&world).await;
+    world.publish(&note("new", "x")).await;
+    for again in [false, true] {
+        if again {
+            world.restart().await;
+        }
+        for (what, key, id) in [
+            ("turns", "turns", "turn_id"),
+            ("tool-calls", "tool_calls", "tool_call_id"),
+        ] {
+            let page = world.get(&format!("/api/sessions/s/{what}")).await.ok();
+            let ids: Vec<_> = page[key]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row[id].clone())
+                .collect();
+            assert_eq!(ids, ["spans"], "{what}");
+        }
+        let turn = &world.get("/api/sessions/s/turns").await.ok()["turns"][0];
+        assert_eq!(turn["prompt"], "long ago", "what is kept in part is told as it was");
+    }
+}
+
+#[tokio::test]
 async fn what_was_trimmed_before_a_start_goes_with_the_start() {
     let mut world = World::start().await;
     world.publish(&json!([old("gone", "one"), note("kept", "two")])).await;

@@ -77,6 +77,50 @@ async fn a_reader_of_one_session_sees_no_other_in_the_list() {
 }
 
 #[tokio::test]
+async fn a_reader_of_one_session_sees_no_other_in_turns_calls_and_state() {
+    let (world, token) = world().await;
+    let of = |session: &str, kind: &str, source: &str, data: Value| json!({"type": kind, "session_id": session, "turn_id": "t", "source": source, "data": data});
+    let call = json!({"tool": "Bash", "tool_call_id": "c", "arguments": {"secret": 1}});
+    for session in ["a", "b"] {
+        for source in ["cli", "observability"] {
+            world
+                .publish(&json!([
+                    of(
+                        session,
+                        "turn_start",
+                        source,
+                        json!({"body": format!("prompt of {session}")})
+                    ),
+                    of(session, "tool_call_start", source, call.clone())
+                ]))
+                .await;
+        }
+    }
+    for what in ["turns", "tool-calls"] {
+        let page = world.get_by(&token, &format!("/api/sessions/a/{what}")).await;
+        assert!(!page.text().contains("\"b\""), "{}", page.text());
+        assert_eq!(page.ok()[what.replace('-', "_")].as_array().unwrap().len(), 1);
+    }
+    let state = world.get_by(&token, "/api/state").await;
+    assert!(!state.text().contains("prompt of b"), "{}", state.text());
+    let state = state.ok();
+    let field = |what: &str, field: &str| -> Vec<Value> {
+        let rows = state[what].as_array().unwrap();
+        rows.iter().map(|row| row[field].clone()).collect()
+    };
+    assert_eq!(
+        (field("sessions", "id"), field("turns", "session_id")),
+        (vec![json!("a")], vec![json!("a")])
+    );
+    assert_eq!(state["seq"], world.head_seq().await, "the place is of the whole log");
+    // What is beyond the bound is of those that may be seen, too.
+    let bounded = world.get_by(&token, "/api/state?limit=1").await.ok();
+    assert_eq!(bounded["more"], json!({"sessions": false, "turns": false}));
+    let all = world.get("/api/state").await.ok();
+    assert_eq!(all["turns"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn another_session_is_refused_whether_it_is_there_or_not() {
     let (world, token) = world().await;
     for session in ["b", "nowhere"] {
@@ -84,6 +128,8 @@ async fn another_session_is_refused_whether_it_is_there_or_not() {
             format!("/api/sessions/{session}"),
             format!("/api/sessions/{session}/events"),
             format!("/api/sessions/{session}/events?tail=3"),
+            format!("/api/sessions/{session}/turns"),
+            format!("/api/sessions/{session}/tool-calls"),
             format!("/api/events?session_id={session}"),
             format!("/api/events/history?session_id={session}"),
             format!("/api/events/history?session_id={session}&q=needle"),
@@ -112,6 +158,9 @@ async fn who_was_granted_nothing_to_read_reads_nothing() {
             "/api/sessions",
             "/api/sessions/a",
             "/api/sessions/a/events",
+            "/api/sessions/a/turns",
+            "/api/sessions/a/tool-calls",
+            "/api/state",
         ] {
             world.get_by(&token, url).await.refused(403, "forbidden");
         }

@@ -73,7 +73,24 @@ impl World {
 
     /// Stops the server and starts another on the same data.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|_| {}).await;
+    }
+
+    /// The same; the views are gone in between.
+    pub(crate) async fn restart_without_views(&mut self) {
+        self.restart_after(|data| {
+            std::fs::remove_file(data.join("views.db")).unwrap();
+            // These are there or not.
+            for file in ["views.db-wal", "views.db-shm"] {
+                let _ = std::fs::remove_file(data.join(file));
+            }
+        })
+        .await;
+    }
+
+    async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         within("the server to stop", self.server.take().unwrap().stop()).await;
+        between(&self.config.data_dir);
         let server = Server::start(self.config.clone()).await.unwrap();
         self.at = address(&server);
         self.server = Some(server);

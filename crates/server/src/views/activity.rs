@@ -1,0 +1,341 @@
+//! What an event does to its session, to the turn it is of and to the tool calls: folded together, since each changes what the
+//! others are, and since a body is read once.
+//!
+//! The log's order is taken as it is: an end may come before its start, twice, or never. No event is an error.
+
+use std::collections::HashMap;
+
+use rusqlite::Transaction;
+use turnwire_proto::{
+    ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart, StatusChanged, Timestamp, ToolCall,
+    ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
+};
+
+use super::{
+    preview,
+    sessions::{self, IDLE, RUNNING, Session, THINKING},
+    tools, turns,
+    turns::Turn,
+    used::Used,
+};
+
+/// Why a turn is closed that has not ended.
+const NEXT_TURN: &str = "the next turn began before this one ended";
+/// The same.
+const SESSION_END: &str = "the session ended before this turn did";
+
+/// A session while a page is folded: its row and the turn that was last met are read once and written once.
+struct Entry<'a> {
+    db: &'a Transaction<'a>,
+    session: Session,
+    turn: Option<Turn>,
+}
+
+/// Folds a page.
+pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<()> {
+    let mut entries: HashMap<&str, Entry<'_>> = HashMap::new();
+    for event in events {
+        let Some(id) = event.session_id.as_ref().map(AsRef::<str>::as_ref) else {
+            continue;
+        };
+        if !entries.contains_key(id) {
+            let session = sessions::of(db, id, event)?;
+            let turn = None;
+            entries.insert(id, Entry { db, session, turn });
+        }
+        if let Some(entry) = entries.get_mut(id) {
+            entry.session.saw(event);
+            entry.take(event)?;
+        }
+    }
+    entries.into_values().try_for_each(|mut entry| {
+        entry.put_back()?;
+        entry.session.store(db)
+    })
+}
+
+impl Entry<'_> {
+    fn take(&mut self, event: &Event) -> rusqlite::Result<()> {
+        let (data, at) = (&event.data, event.timestamp);
+        match event.kind.as_str() {
+            "session_start" => {
+                self.models(preview::body::<SessionStart>(data).model.as_deref());
+                self.go_on_from(&["done", "failed", "offline"], at)?;
+            }
+            "session_end" => self.session_end(event, &preview::body(data))?,
+            "run_complete" => self.session.enter("done", at),
+            "model_changed" => self.models(Some(&preview::body::<ModelChanged>(data).model)),
+            "turn_start" => self.turn_start(event, &preview::body(data))?,
+            "turn_end" => self.turn_end(event, &preview::body(data))?,
+            "turn_state_changed" => {
+                let body: TurnState = preview::body(data);
+                let since = body.since.as_deref().and_then(|since| since.parse().ok());
+                self.session.enter_named(&body.state, since.unwrap_or(at));
+            }
+            "status_changed" => self.status(event, &preview::body(data))?,
+            "agent_offline" => self.session.enter("offline", at),
+            "agent_online" => self.go_on_from(&["offline"], at)?,
+            "approval_request" if !self.session.is("needs_answer") => self.session.enter("needs_approval", at),
+            "approval_decision" => self.go_on_from(&["needs_approval", "needs_answer"], at)?,
+            "tool_call_start" => self.call_start(event, &preview::body(data))?,
+            "tool_call" => self.call_end(event, &preview::body(data))?,
+            "message" => self.message(event, &preview::body(data))?,
+            "usage" => self.usage(event, &preview::body(data))?,
+            "note" => self.says(&preview::body::<Note>(data).text),
+            "error" => {
+                self.session.errors += 1;
+                self.says(&preview::body::<ErrorBody>(data).message);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn models(&mut self, model: Option<&str>) {
+        if let Some(model) = model.filter(|model| !model.is_empty()) {
+            self.session.model = Some(preview::head(model, preview::WORD).to_owned());
+        }
+    }
+
+    fn says(&mut self, text: &str) {
+        let line = preview::line(text);
+        if !line.is_empty() {
+            self.session.last_text = Some(line);
+        }
+    }
+
+    fn asks(&mut self, text: &str) {
+        if self.session.title.is_none() {
+            self.session.title = Some(preview::line(text)).filter(|title| !title.is_empty());
+        }
+    }
+
+    /// Writes the turn in hand.
+    fn put_back(&mut self) -> rusqlite::Result<()> {
+        match &mut self.turn {
+            Some(turn) => turn.store(self.db),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes this one in hand.
+    fn hold(&mut self, turn: Option<Turn>) -> rusqlite::Result<()> {
+        self.put_back()?;
+        self.turn = turn;
+        Ok(())
+    }
+
+    /// Whether a turn is open.
+    fn open(&mut self) -> rusqlite::Result<bool> {
+        if self.turn.as_ref().is_some_and(Turn::is_open) {
+            return Ok(true);
+        }
+        self.put_back()?;
+        Ok(turns::newest_open(self.db, self.session.n)?.is_some())
+    }
+
+    /// What stood in its way in one of these states is over: it works on its turn again, or has nothing to do.
+    fn go_on_from(&mut self, states: &[&str], at: Timestamp) -> rusqlite::Result<()> {
+        if states.iter().any(|state| self.session.is(state)) {
+            let state = if self.open()? { THINKING } else { IDLE };
+            self.session.enter(state, at);
+        }
+        Ok(())
+    }
+
+    /// Takes the turn in hand that an event is of: the newest of its id, else the one that is open. Whether there is one.
+    fn find(&mut self, event: &Event) -> rusqlite::Result<bool> {
+        let Some(id) = event.turn_id.as_ref().map(AsRef::<str>::as_ref) else {
+            return self.find_open();
+        };
+        // What is in hand by its id is the newest of it: whoever begins another takes that in hand.
+        if self.turn.as_ref().and_then(|turn| turn.turn_id.as_deref()) != Some(id) {
+            let turn = turns::of_id(self.db, self.session.n, id)?;
+            self.hold(turn)?;
+        }
+        Ok(self.turn.is_some())
+    }
+
+    /// Takes the newest open turn in hand. That in hand may be an older one: which one it is must not depend on where a page begins.
+    fn find_open(&mut self) -> rusqlite::Result<bool> {
+        self.put_back()?;
+        let newest = turns::newest_open(self.db, self.session.n)?;
+        if self.turn.as_ref().map(Turn::place) != newest {
+            self.turn = match newest {
+                Some(place) => turns::at(self.db, place)?,
+                None => None,
+            };
+        }
+        Ok(self.turn.is_some())
+    }
+
+    /// The same; an id that is not known yet begins a turn, of which the start was not seen.
+    fn find_or_begin(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
+        if !self.find(event)? && event.turn_id.is_some() {
+            self.turn = Some(turns::insert(self.db, self.session.n, event)?);
+        }
+        Ok(self.turn.as_mut())
+    }
+
+    fn turn_of(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
+        let mut turn = self.find_or_begin(event)?;
+        if let Some(turn) = &mut turn {
+            turn.saw(event);
+        }
+        Ok(turn)
+    }
+
+    /// Where a call happens. Its turn is not written for that: the call's own row says it.
+    fn place_of(&mut self, event: &Event) -> rusqlite::Result<tools::Place> {
+        let session = self.session.n;
+        let turn = self.find_or_begin(event)?;
+        Ok(tools::Place {
+            session,
+            turn: turn.as_ref().map(|turn| turn.place()),
+            over: turn.is_some_and(|turn| !turn.is_open()),
+        })
+    }
+
+    fn turn_start(&mut self, event: &Event, body: &TurnStart) -> rusqlite::Result<()> {
+        self.session.turns += 1;
+        self.session.unread = i64::try_from(body.unread).unwrap_or_default();
+        self.asks(&body.body);
+        self.says(&body.body);
+        let joins = event.turn_id.is_some() && self.find(event)? && self.turn.as_ref().is_some_and(Turn::takes_start);
+        if !joins {
+            let turn = turns::insert(self.db, self.session.n, event)?;
+            self.hold(Some(turn))?;
+        }
+        let Some(turn) = &mut self.turn else { return Ok(()) };
+        turn.saw(event);
+        turn.start(event, body);
+        // A start that comes behind its end begins nothing.
+        if turn.is_open() {
+            let place = turn.place();
+            self.close_others(event, Some(place), NEXT_TURN)?;
+            self.session.enter(THINKING, event.timestamp);
+        }
+        Ok(())
+    }
+
+    fn turn_end(&mut self, event: &Event, body: &TurnEnd) -> rusqlite::Result<()> {
+        if !self.find(event)? {
+            let turn = turns::insert(self.db, self.session.n, event)?;
+            self.turn = Some(turn);
+        }
+        let Some(turn) = &mut self.turn else { return Ok(()) };
+        turn.saw(event);
+        // It is told twice.
+        if turn.has_end() {
+            return Ok(());
+        }
+        let before = turn.counts();
+        turn.end(event, body);
+        self.session.spend(turn.counts() - before);
+        let place = turn.place();
+        tools::close_turn(self.db, self.session.n, place, event)?;
+        if !self.open()? {
+            self.session
+                .enter(if body.ok { IDLE } else { "failed" }, event.timestamp);
+        }
+        Ok(())
+    }
+
+    /// Closes every open turn but one. The one in hand stays in hand.
+    fn close_others(&mut self, event: &Event, but: Option<Seq>, note: &str) -> rusqlite::Result<()> {
+        self.put_back()?;
+        for place in turns::others_open(self.db, self.session.n, but)? {
+            let Some(mut turn) = turns::at(self.db, place)? else {
+                continue;
+            };
+            turn.close(event, note);
+            turn.store(self.db)?;
+            self.session.spend(turn.counts());
+            tools::close_turn(self.db, self.session.n, place, event)?;
+        }
+        Ok(())
+    }
+
+    fn session_end(&mut self, event: &Event, body: &SessionEnd) -> rusqlite::Result<()> {
+        self.hold(None)?;
+        self.close_others(event, None, SESSION_END)?;
+        tools::close_session(self.db, self.session.n, event)?;
+        let failed = body.exit_code.unwrap_or(0) != 0;
+        self.session
+            .enter(if failed { "failed" } else { "done" }, event.timestamp);
+        Ok(())
+    }
+
+    fn status(&mut self, event: &Event, body: &StatusChanged) -> rusqlite::Result<()> {
+        match body.status.as_str() {
+            "rate_limited" => self.session.enter("rate_limited", event.timestamp),
+            "offline" => self.session.enter("offline", event.timestamp),
+            "online" => self.go_on_from(&["offline", "rate_limited"], event.timestamp)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
+        let place = self.place_of(event)?;
+        tools::begin(self.db, place, event, body)?;
+        if !place.over {
+            self.session.enter(RUNNING, event.timestamp);
+        }
+        Ok(())
+    }
+
+    fn call_end(&mut self, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
+        self.session.tool_calls += 1;
+        self.session.tool_failures += i64::from(!body.success);
+        let place = self.place_of(event)?;
+        tools::end(self.db, place, event, body)?;
+        if self.session.is(RUNNING) && !tools::any_open(self.db, self.session.n)? {
+            self.go_on_from(&[RUNNING], event.timestamp)?;
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, event: &Event, body: &Message) -> rusqlite::Result<()> {
+        self.says(&body.content);
+        // What a subagent is asked and says is neither this session's prompt nor its result.
+        if body.parent_tool_call_id.is_some() {
+            return Ok(());
+        }
+        match body.role.as_str() {
+            "user" => {
+                self.asks(&body.content);
+                if let Some(turn) = self.turn_of(event)? {
+                    turn.asked(&body.content);
+                }
+            }
+            "assistant" => {
+                if let Some(turn) = self.turn_of(event)? {
+                    turn.answered(&body.content);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn usage(&mut self, event: &Event, body: &Usage) -> rusqlite::Result<()> {
+        let used = Used::tokens(body).costing(body.cost_usd);
+        if self.session.model.is_none() {
+            self.models(body.model.as_deref());
+        }
+        let count = |tokens: Option<u64>| tokens.and_then(|tokens| i64::try_from(tokens).ok());
+        self.session.context_tokens = count(body.context_tokens).or(self.session.context_tokens);
+        self.session.context_window = count(body.context_window).or(self.session.context_window);
+        let Some(turn) = self.turn_of(event)? else {
+            // No turn's end will say it.
+            self.session.spend(used);
+            return Ok(());
+        };
+        let before = turn.counts();
+        turn.spend(used);
+        let more = turn.counts() - before;
+        self.session.spend(more);
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! Tool calls: what was called with what, what came of it, how long it took. Folded by [`super::activity`].
+//!
+//! A call is known by its session and id, and has one row with one start and one end at the most, by the rules of [`super::turns`].
+//! Calls of sources that give them no id are paired by their tool, the oldest open one first.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
+use turnwire_proto::{Event, Json, Seq, Timestamp, ToolCall, ToolCallStart};
+
+use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq};
+
+/// Tools that a turn's breakdown names: those used most.
+const TOOLS: u32 = 100;
+
+pub(super) const TABLES: &str = "
+    CREATE TABLE tool_calls(
+        seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, call_id TEXT, turn INTEGER, turn_id TEXT, agent TEXT, tool TEXT NOT NULL,
+        parent TEXT, arguments TEXT, arguments_bytes INTEGER, output TEXT, output_bytes INTEGER, error TEXT,
+        started INTEGER, ended INTEGER, duration_ms INTEGER, success INTEGER,
+        start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX tool_calls_session ON tool_calls(session);
+    CREATE INDEX tool_calls_id ON tool_calls(session, call_id);
+    CREATE INDEX tool_calls_turn ON tool_calls(turn);
+    CREATE INDEX tool_calls_open ON tool_calls(session) WHERE ended IS NULL;
+";
+
+/// One call, as it is answered.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Call {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<String>,
+    session_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    tool: String,
+    /// The call of the subagent that made this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_tool_call_id: Option<String>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    first_seq: Seq,
+    last_seq: Seq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_seq: Option<Seq>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_seq: Option<Seq>,
+}
+
+const COLUMNS: &str =
+    "call_id, turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
+    duration_ms, success, seq, last_seq, start_seq, end_seq";
+
+fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
+    let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
+    let json = |at| -> rusqlite::Result<Option<Json>> {
+        let text = row.get_ref(at)?.as_str_or_null()?;
+        Ok(text.and_then(|text| Json::parse(text).ok()))
+    };
+    let ended = moment_if_any(row, 11)?;
+    let outcome = match (ended, row.get(13)?) {
+        (None, _) => "running",
+        (_, None) => "unfinished",
+        (_, Some(true)) => "ok",
+        (_, Some(false)) => "failed",
+    };
+    Ok(Call {
+        tool_call_id: row.get(0)?,
+        session_id: session_id.to_owned(),
+        turn_id: row.get(1)?,
+        agent: row.get(2)?,
+        tool: row.get(3)?,
+        parent_tool_call_id: row.get(4)?,
+        outcome,
+        arguments: json(5)?,
+        arguments_bytes: row.get(6)?,
+        output: json(7)?,
+        output_bytes: row.get(8)?,
+        error: row.get(9)?,
+        started: moment_if_any(row, 10)?,
+        ended,
+        duration_ms: row.get(12)?,
+        first_seq: row.get(14).map(to_seq)?,
+        last_seq: row.get(15).map(to_seq)?,
+        start_seq: place(16)?,
+        end_seq: place(17)?,
+    })
+}
+
+/// What a fold knows of a call's row before it changes it.
+struct Known {
+    seq: i64,
+    started: Option<i64>,
+    ended: bool,
+    end: bool,
+}
+
+/// Where a call happens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) session: i64,
+    /// The turn's first place.
+    pub(super) turn: Option<Seq>,
+    /// The turn has ended.
+    pub(super) over: bool,
+}
+
+fn word(text: &str) -> Option<&str> {
+    Some(preview::head(text, preview::WORD)).filter(|word| !word.is_empty())
+}
+
+/// The row that a start or an end with this id, or of this tool, may be of.
+fn known(db: &Connection, session: i64, id: &str, tool: &str) -> rusqlite::Result<Option<Known>> {
+    let read = |row: &Row<'_>| {
+        Ok(Known {
+            seq: row.get(0)?,
+            started: row.get(1)?,
+            ended: row.get::<_, Option<i64>>(2)?.is_some(),
+            end: row.get::<_, Option<i64>>(3)?.is_some(),
+        })
+    };
+    if let Some(id) = word(id) {
+        let sql = "SELECT seq, started, ended, end_seq FROM tool_calls WHERE session = ?1 AND call_id = ?2 ORDER BY seq DESC LIMIT 1";
+        return db.prepare_cached(sql)?.query_row(params![session, id], read).optional();
+    }
+    let sql = "SELECT seq, started, ended, end_seq FROM tool_calls INDEXED BY tool_calls_open
+        WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1";
+    let tool = word(tool).unwrap_or_default();
+    db.prepare_cached(sql)?
+        .query_row(params![session, tool], read)
+        .optional()
+}
+
+/// A call begins.
+pub(super) fn begin(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
+    let id = word(&body.tool_call_id);
+    let known = match id {
+        Some(id) => known(db, place.session, id, "")?,
+        // Without an id it cannot be one that has begun already.
+        None => None,
+    };
+    let (arguments, bytes) = body.arguments.as_ref().map(preview::value).unzip();
+    let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
+    match known {
+        Some(known) if known.started.is_none() => {
+            let mut update = db.prepare_cached(
+                "UPDATE tool_calls SET started = ?2, start_seq = ?3, last_seq = max(last_seq, ?3), arguments = ?4, arguments_bytes = ?5,
+                    duration_ms = coalesce(duration_ms, max(ended - ?2, 0)), parent = coalesce(parent, ?6), turn = coalesce(turn, ?7),
+                    turn_id = coalesce(turn_id, ?8)
+                 WHERE seq = ?1",
+            )?;
+            update.execute(params![
+                known.seq,
+                at,
+                seq,
+                arguments,
+                bytes.flatten(),
+                body.parent_tool_call_id.as_deref().and_then(word),
+                place.turn.map(from_seq),
+                event.turn_id.as_ref().map(AsRef::<str>::as_ref),
+            ])?;
+        }
+        // It is told twice.
+        Some(known) if !known.ended => {}
+        // What begins in a turn that has ended has ended, too, until its own end says more.
+        _ => {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO tool_calls(seq, session, call_id, turn, turn_id, agent, tool, parent, arguments, arguments_bytes, started,
+                    start_seq, last_seq, ended)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?1, ?12)",
+            )?;
+            insert.execute(params![
+                seq,
+                place.session,
+                id,
+                place.turn.map(from_seq),
+                event.turn_id.as_ref().map(AsRef::<str>::as_ref),
+                event.agent.as_ref().map(AsRef::<str>::as_ref),
+                word(&body.tool).unwrap_or_default(),
+                body.parent_tool_call_id.as_deref().and_then(word),
+                arguments,
+                bytes.flatten(),
+                at,
+                place.over.then_some(at),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+/// A call ends.
+pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
+    let known = known(db, place.session, &body.tool_call_id, &body.tool)?;
+    let row = match &known {
+        // It is told twice.
+        Some(known) if known.end => return Ok(()),
+        Some(known) => known.seq,
+        None => {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO tool_calls(seq, session, call_id, tool, agent, last_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?1)",
+            )?;
+            insert.execute(params![
+                from_seq(event.seq),
+                place.session,
+                word(&body.tool_call_id),
+                word(&body.tool).unwrap_or_default(),
+                event.agent.as_ref().map(AsRef::<str>::as_ref),
+            ])?;
+            from_seq(event.seq)
+        }
+    };
+    let at = event.timestamp.millis();
+    let took = known
+        .and_then(|known| known.started)
+        .map(|started| (at - started).max(0));
+    let told = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
+    let (output, bytes) = body.output.as_ref().map(preview::value).unzip();
+    let mut update = db.prepare_cached(
+        "UPDATE tool_calls SET ended = ?2, end_seq = ?3, last_seq = max(last_seq, ?3), duration_ms = ?4, success = ?5, output = ?6,
+            output_bytes = ?7, error = ?8, parent = coalesce(parent, ?9), turn = coalesce(turn, ?10), turn_id = coalesce(turn_id, ?11)
+         WHERE seq = ?1",
+    )?;
+    update.execute(params![
+        row,
+        at,
+        from_seq(event.seq),
+        told.or(took),
+        body.success,
+        output,
+        bytes.flatten(),
+        body.error.as_deref().map(preview::line),
+        body.parent_tool_call_id.as_deref().and_then(word),
+        place.turn.map(from_seq),
+        event.turn_id.as_ref().map(AsRef::<str>::as_ref),
+    ])?;
+    Ok(())
+}
+
+/// Closes the calls of a turn that are open: it has ended, and they have not said how they did.
+pub(super) fn close_turn(db: &Transaction<'_>, session: i64, turn: Seq, event: &Event) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached(
+        "UPDATE tool_calls INDEXED BY tool_calls_open SET ended = ?3, last_seq = ?4, duration_ms = max(?3 - started, 0)
+         WHERE session = ?1 AND turn = ?2 AND ended IS NULL",
+    )?;
+    let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
+    update.execute(params![session, from_seq(turn), at, seq])?;
+    Ok(())
+}
+
+/// The same for all of a session.
+pub(super) fn close_session(db: &Transaction<'_>, session: i64, event: &Event) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached(
+        "UPDATE tool_calls SET ended = ?2, last_seq = ?3, duration_ms = max(?2 - started, 0) WHERE session = ?1 AND ended IS NULL",
+    )?;
+    update.execute(params![session, event.timestamp.millis(), from_seq(event.seq)])?;
+    Ok(())
+}
+
+/// Whether a call of the session is open.
+pub(super) fn any_open(db: &Connection, session: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM tool_calls WHERE session = ?1 AND ended IS NULL LIMIT 1")?
+        .exists([session])
+}
+
+/// How a turn has used one tool.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Uses {
+    calls: i64,
+    failed: i64,
+    duration_ms: i64,
+}
+
+/// How the turn that begins at this place has used its tools, and the last place of its calls.
+pub(super) fn uses(db: &Connection, turn: Seq) -> rusqlite::Result<(BTreeMap<String, Uses>, Option<Seq>)> {
+    // `total` cannot overflow, `sum` would be an error.
+    let mut statement = db.prepare_cached(
+        "SELECT tool, count(*), count(*) FILTER (WHERE NOT success), total(duration_ms), max(last_seq) FROM tool_calls
+         WHERE turn = ?1 GROUP BY tool ORDER BY 2 DESC, tool LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![from_seq(turn), TOOLS])?;
+    let (mut tools, mut last) = (BTreeMap::new(), None);
+    while let Some(row) = rows.next()? {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a cast of a float keeps within the integer's range"
+        )]
+        let duration_ms = row.get::<_, f64>(3)? as i64;
+        let (calls, failed) = (row.get(1)?, row.get(2)?);
+        let uses = Uses {
+            calls,
+            failed,
+            duration_ms,
+        };
+        tools.insert(row.get(0)?, uses);
+        last = last.max(Some(to_seq(row.get(4)?)));
+    }
+    Ok((tools, last))
+}
+
+/// A session's calls that began before `before`, newest first.
+pub(crate) fn list(db: &Connection, (n, id): (i64, &str), before: Seq, limit: usize) -> rusqlite::Result<Paged<Call>> {
+    let sql = format!("SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 AND seq < ?2 ORDER BY seq DESC");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![n, from_seq(before)])?;
+    let mut page = Paged::new(limit);
+    while let Some(row) = rows.next()? {
+        let whole = || call(row, id).map(|call| (call.first_seq, call));
+        if !page.take(whole, Call::size)? {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+impl Call {
+    /// Bytes of its texts, about.
+    fn size(&self) -> usize {
+        let part = |json: &Option<Json>| json.as_ref().map_or(0, |json| json.get().len());
+        512 + part(&self.arguments) + part(&self.output)
+    }
+}
+
+/// A call of which nothing is kept is none.
+pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM tool_calls WHERE seq IN (SELECT seq FROM tool_calls WHERE seq < ?1 AND last_seq < ?1 ORDER BY seq LIMIT ?2)";
+    db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
+}

@@ -1,0 +1,355 @@
+//! Turns: one prompt and all that it causes. Folded by [`super::activity`].
+//!
+//! A turn has a row from its first event on, whether that is its start or not, and each row has one start and one end at the most:
+//! - a start joins the newest row of its id that has no start yet or is open, else it begins another;
+//! - an end joins the newest row of its id that has none, else it makes one, unless that turn has ended already;
+//! - a turn that another one cuts short, or the session's end, is closed with a note; its own end, if it comes yet, is what counts.
+//!
+//! A turn whose agent has died stays open here: nothing in the log says that it has ended. Whoever watches over agents finds it by
+//! [`in_flight`] and appends its `turn_end`, which closes it like any other.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
+use turnwire_proto::{Event, Seq, Timestamp, TurnEnd, TurnStart, Usage, Visibility};
+
+use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq, tools, used::Used};
+
+pub(super) fn tables() -> String {
+    format!(
+        "CREATE TABLE turns(
+            seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, turn_id TEXT, agent TEXT, asker TEXT,
+            prompt TEXT, prompt_bytes INTEGER, result TEXT, result_bytes INTEGER,
+            started INTEGER, ended INTEGER, ok INTEGER, note TEXT, duration_ms INTEGER,
+            start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0, {}
+        ) STRICT;
+        CREATE INDEX turns_session ON turns(session);
+        CREATE INDEX turns_id ON turns(session, turn_id);
+        CREATE INDEX turns_open ON turns(session) WHERE ended IS NULL;",
+        Used::COLUMNS
+    )
+}
+
+/// One turn, as it is answered and as the table has it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Turn {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) turn_id: Option<String>,
+    session_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    usage: Usage,
+    cost_usd: f64,
+    tools: BTreeMap<String, tools::Uses>,
+    first_seq: Seq,
+    last_seq: Seq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_seq: Option<Seq>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_seq: Option<Seq>,
+    #[serde(skip)]
+    used: Used,
+    /// Whether its end has said what was used: then its `usage` events say the same once more.
+    #[serde(skip)]
+    told: bool,
+    #[serde(skip)]
+    changed: bool,
+}
+
+const COLUMNS: &str =
+    "turn_id, agent, asker, prompt, prompt_bytes, result, result_bytes, started, ended, ok, note, duration_ms, seq,
+    last_seq, start_seq, end_seq, told, input_tokens, output_tokens, cache_read, cache_creation, cost_usd";
+
+fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
+    let used = Used::read(row, 17)?;
+    let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
+    Ok(Turn {
+        turn_id: row.get(0)?,
+        session_id: String::new(),
+        agent: row.get(1)?,
+        from: row.get(2)?,
+        prompt: row.get(3)?,
+        prompt_bytes: row.get(4)?,
+        result: row.get(5)?,
+        result_bytes: row.get(6)?,
+        started: moment_if_any(row, 7)?,
+        ended: moment_if_any(row, 8)?,
+        ok: row.get(9)?,
+        note: row.get(10)?,
+        duration_ms: row.get(11)?,
+        usage: used.usage(),
+        cost_usd: used.cost_usd,
+        tools: BTreeMap::new(),
+        first_seq: row.get(12).map(to_seq)?,
+        last_seq: row.get(13).map(to_seq)?,
+        start_seq: place(14)?,
+        end_seq: place(15)?,
+        told: row.get(16)?,
+        used,
+        changed: false,
+    })
+}
+
+/// The newest turn of this id.
+pub(super) fn of_id(db: &Connection, session: i64, id: &str) -> rusqlite::Result<Option<Turn>> {
+    let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 AND turn_id = ?2 ORDER BY seq DESC LIMIT 1");
+    db.prepare_cached(&sql)?
+        .query_row(params![session, id], turn)
+        .optional()
+}
+
+/// Where the newest turn that is open begins.
+pub(super) fn newest_open(db: &Connection, session: i64) -> rusqlite::Result<Option<Seq>> {
+    db.prepare_cached("SELECT seq FROM turns WHERE session = ?1 AND ended IS NULL ORDER BY seq DESC LIMIT 1")?
+        .query_row([session], |row| row.get(0).map(to_seq))
+        .optional()
+}
+
+/// The turn that begins at this place.
+pub(super) fn at(db: &Connection, seq: Seq) -> rusqlite::Result<Option<Turn>> {
+    let sql = format!("SELECT {COLUMNS} FROM turns WHERE seq = ?1");
+    db.prepare_cached(&sql)?.query_row([from_seq(seq)], turn).optional()
+}
+
+/// Every turn that is open but this one, by its first place.
+pub(super) fn others_open(db: &Connection, session: i64, but: Option<Seq>) -> rusqlite::Result<Vec<Seq>> {
+    let mut statement =
+        db.prepare_cached("SELECT seq FROM turns WHERE session = ?1 AND ended IS NULL AND seq != ?2")?;
+    let but = but.map_or(0, from_seq);
+    statement
+        .query_map(params![session, but], |row| row.get(0).map(to_seq))?
+        .collect()
+}
+
+/// Begins a row at this event.
+pub(super) fn insert(db: &Transaction<'_>, session: i64, event: &Event) -> rusqlite::Result<Turn> {
+    let turn_id = event.turn_id.as_ref().map(|id| id.as_str().to_owned());
+    let mut insert = db.prepare_cached("INSERT INTO turns(seq, session, turn_id, last_seq) VALUES (?1, ?2, ?3, ?1)")?;
+    insert.execute(params![from_seq(event.seq), session, turn_id])?;
+    Ok(Turn {
+        turn_id,
+        first_seq: event.seq,
+        last_seq: event.seq,
+        ..Turn::default()
+    })
+}
+
+impl Turn {
+    pub(super) const fn place(&self) -> Seq {
+        self.first_seq
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    pub(super) const fn has_end(&self) -> bool {
+        self.end_seq.is_some()
+    }
+
+    /// Whether a start can be this turn's.
+    pub(super) const fn takes_start(&self) -> bool {
+        self.start_seq.is_none() || self.is_open()
+    }
+
+    /// What its session counts of it: nothing while it is open, for its end says it.
+    pub(super) fn counts(&self) -> Used {
+        if self.is_open() { Used::default() } else { self.used }
+    }
+
+    /// What every event of it changes but its calls', which have rows of their own.
+    pub(super) fn saw(&mut self, event: &Event) {
+        self.changed = true;
+        self.last_seq = self.last_seq.max(event.seq);
+        if let Some(agent) = &event.agent
+            && self.agent.as_deref() != Some(agent.as_str())
+        {
+            self.agent = Some(agent.as_str().to_owned());
+        }
+    }
+
+    pub(super) fn start(&mut self, event: &Event, body: &TurnStart) {
+        if self.start_seq.is_some() {
+            return;
+        }
+        (self.start_seq, self.started) = (Some(event.seq), Some(event.timestamp));
+        self.from = Some(preview::head(&body.from, preview::WORD).to_owned()).filter(|from| !from.is_empty());
+        if !body.body.is_empty() {
+            let (prompt, bytes) = preview::text(&body.body);
+            (self.prompt, self.prompt_bytes) = (Some(prompt), bytes);
+        }
+        self.measure();
+    }
+
+    /// A message of the one who asks: the prompt, where the start did not tell it.
+    pub(super) fn asked(&mut self, text: &str) {
+        if self.prompt.is_none() && !text.is_empty() {
+            let (prompt, bytes) = preview::text(text);
+            (self.prompt, self.prompt_bytes) = (Some(prompt), bytes);
+        }
+    }
+
+    /// A message of the agent's: the last one is the result.
+    pub(super) fn answered(&mut self, text: &str) {
+        if !text.is_empty() {
+            let (result, bytes) = preview::text(text);
+            (self.result, self.result_bytes) = (Some(result), bytes);
+        }
+    }
+
+    pub(super) fn spend(&mut self, used: Used) {
+        if !self.told {
+            self.used = self.used + used;
+        }
+    }
+
+    pub(super) fn end(&mut self, event: &Event, body: &TurnEnd) {
+        (self.end_seq, self.ended, self.ok) = (Some(event.seq), Some(event.timestamp), Some(body.ok));
+        self.note = body.note.as_deref().map(preview::line);
+        self.duration_ms = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
+        self.told = body.usage.is_some() || body.cost_usd.is_some();
+        if let Some(usage) = &body.usage {
+            self.used = Used::tokens(usage).costing(Some(self.used.cost_usd));
+        }
+        if body.cost_usd.is_some() {
+            self.used = self.used.costing(body.cost_usd);
+        }
+        self.measure();
+    }
+
+    /// Closes it without an end of its own.
+    pub(super) fn close(&mut self, event: &Event, note: &str) {
+        (self.ended, self.ok, self.note) = (Some(event.timestamp), Some(false), Some(note.to_owned()));
+        self.saw(event);
+        self.measure();
+    }
+
+    /// From start to end by their timestamps, where the end has not said how long it was.
+    fn measure(&mut self) {
+        if let (None, Some(started), Some(ended)) = (self.duration_ms, self.started, self.ended) {
+            self.duration_ms = Some((ended.millis() - started.millis()).max(0));
+        }
+    }
+
+    pub(super) fn store(&mut self, db: &Transaction<'_>) -> rusqlite::Result<()> {
+        if !std::mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        let mut update = db.prepare_cached(
+            "UPDATE turns SET agent = ?2, asker = ?3, prompt = ?4, prompt_bytes = ?5, result = ?6, result_bytes = ?7, started = ?8,
+                ended = ?9, ok = ?10, note = ?11, duration_ms = ?12, start_seq = ?13, end_seq = ?14, last_seq = ?15, told = ?16,
+                input_tokens = ?17, output_tokens = ?18, cache_read = ?19, cache_creation = ?20, cost_usd = ?21
+             WHERE seq = ?1",
+        )?;
+        update.execute(params![
+            from_seq(self.first_seq),
+            self.agent,
+            self.from,
+            self.prompt,
+            self.prompt_bytes,
+            self.result,
+            self.result_bytes,
+            self.started.map(Timestamp::millis),
+            self.ended.map(Timestamp::millis),
+            self.ok,
+            self.note,
+            self.duration_ms,
+            self.start_seq.map(from_seq),
+            self.end_seq.map(from_seq),
+            from_seq(self.last_seq),
+            self.told,
+            self.used.input,
+            self.used.output,
+            self.used.cache_read,
+            self.used.cache_creation,
+            self.used.cost_usd,
+        ])?;
+        Ok(())
+    }
+
+    /// Bytes of its texts, about.
+    fn size(&self) -> usize {
+        let tools: usize = self.tools.keys().map(|tool| tool.len() + 64).sum();
+        512 + self.prompt.as_ref().map_or(0, String::len) + self.result.as_ref().map_or(0, String::len) + tools
+    }
+}
+
+/// A session's turns that began before `before`, newest first.
+pub(crate) fn list(db: &Connection, (n, id): (i64, &str), before: Seq, limit: usize) -> rusqlite::Result<Paged<Turn>> {
+    let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 AND seq < ?2 ORDER BY seq DESC");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![n, from_seq(before)])?;
+    let mut page = Paged::new(limit);
+    while let Some(row) = rows.next()? {
+        if !page.take(|| whole(db, turn(row)?, id), Turn::size)? {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Turns that are open, the last begun first.
+pub(crate) fn in_flight(db: &Connection, visible: &Visibility, limit: usize) -> rusqlite::Result<Paged<Turn>> {
+    // The partial index holds what is open and nothing else; rows are read one by one, as far as the page goes. A session that was
+    // forgotten leaves before its turns do.
+    let mut open = db.prepare_cached(
+        "SELECT seq, (SELECT id FROM sessions WHERE n = session) AS id FROM turns INDEXED BY turns_open
+         WHERE ended IS NULL AND id IS NOT NULL ORDER BY seq DESC",
+    )?;
+    let mut rows = open.query([])?;
+    let mut page = Paged::new(limit);
+    while let Some(row) = rows.next()? {
+        let (seq, id): (i64, &str) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+        if !visible.allows_session(id) {
+            continue;
+        }
+        let read = || {
+            let turn = at(db, to_seq(seq))?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            whole(db, turn, id)
+        };
+        if !page.take(read, Turn::size)? {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// A turn with what it is answered with beside its columns.
+fn whole(db: &Connection, mut turn: Turn, session_id: &str) -> rusqlite::Result<(Seq, Turn)> {
+    session_id.clone_into(&mut turn.session_id);
+    let (tools, last) = tools::uses(db, turn.first_seq)?;
+    turn.tools = tools;
+    turn.last_seq = last.unwrap_or(Seq::ZERO).max(turn.last_seq);
+    Ok((turn.first_seq, turn))
+}
+
+/// A turn of which nothing is kept is none: neither what is its own nor a call.
+pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize> {
+    // In the order of the table: rows that begin before the horizon and end behind it are few.
+    let sql = "DELETE FROM turns WHERE seq IN (
+        SELECT seq FROM turns AS t WHERE seq < ?1 AND last_seq < ?1
+            AND NOT EXISTS (SELECT 1 FROM tool_calls WHERE turn = t.seq AND last_seq >= ?1)
+        ORDER BY seq LIMIT ?2)";
+    db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
+}
