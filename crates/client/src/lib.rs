@@ -19,6 +19,7 @@
 mod endpoint;
 mod error;
 mod locate;
+pub mod observe;
 mod position;
 pub mod publish;
 mod reconnect;
