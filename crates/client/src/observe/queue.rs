@@ -187,11 +187,11 @@ impl Shared {
                 self.pass(observer, &item);
             }
             if lost > 0 {
-                tracing::warn!(
-                    "the observer {} is too slow: {lost} events and metrics were dropped",
-                    observer.name()
-                );
-                quietly(observer, |observer| observer.record_event(&told(lost)));
+                quietly(observer, |observer| {
+                    let name = observer.name();
+                    tracing::warn!("the observer {name} is too slow: {lost} events and metrics were dropped");
+                    observer.record_event(&told(lost));
+                });
             }
             let holds = flush && !quietly(observer, |observer| observer.settle(Duration::ZERO)).unwrap_or(false);
             let mut state = self.lock();

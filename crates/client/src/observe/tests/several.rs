@@ -78,10 +78,15 @@ fn one_that_stands_still_holds_up_neither_the_caller_nor_the_others() {
         .and(heard.clone())
         .unwrap()
         .and_direct(heard.shared());
-    // Were it waited for, this would not end.
-    for text in ["a", "b", "c"] {
-        tee.record_event(&note(text));
-    }
+    let (tell, told) = channel();
+    let telling = tee.clone();
+    std::thread::spawn(move || {
+        for text in ["a", "b", "c"] {
+            telling.record_event(&note(text));
+        }
+        tell.send(())
+    });
+    told.recv_timeout(LONG).expect("the caller was held up");
     has_begun.recv().unwrap();
     assert!(!tee.settle(Duration::ZERO), "it stands still");
     assert!(slow.notes().is_empty());
