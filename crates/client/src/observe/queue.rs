@@ -197,10 +197,10 @@ impl Shared {
             let mut state = self.lock();
             state.holds = holds;
             state.flushed = asked;
-            let over = stop && state.waiting.is_empty();
             drop(state);
             self.done.notify_all();
-            if over {
+            // Nobody is left who could put something more.
+            if stop {
                 return;
             }
         }

@@ -120,7 +120,7 @@ fn a_turn_is_one_trace_as_the_standard_writes_it() {
         .fail("exit 1", Some(Json::of("a secret")));
     turn.ok();
     assert!(otel.settle(LONG));
-    let request = asked.recv().unwrap();
+    let request = asked.recv_timeout(LONG).unwrap();
     for header in ["content-type: application/json", "x-key: k"] {
         assert!(request.head.contains(header), "{}", request.head);
     }
@@ -209,7 +209,7 @@ fn what_a_collector_cannot_take_now_is_sent_again_and_what_it_never_takes_is_cou
     let otel = otel(at);
     otel.record_event(&fails("one"));
     while !otel.settle(LONG) {}
-    let sent: Vec<_> = (0..3).map(|_| spans(&asked.recv().unwrap())).collect();
+    let sent: Vec<_> = (0..3).map(|_| spans(&asked.recv_timeout(LONG).unwrap())).collect();
     assert!(sent.iter().all(|spans| spans == &sent[0] && spans.len() == 1));
     assert_eq!(otel.lost(), 0);
     otel.record_event(&fails("two"));
@@ -244,7 +244,7 @@ fn a_collector_that_is_away_costs_a_bounded_number_of_spans_the_oldest_first() {
         (SPANS, &json!("3"), &json!((SPANS + 2).to_string()))
     );
 
-    drop(asked.recv().unwrap());
+    drop(asked.recv_timeout(LONG).unwrap());
     assert!(exporter.settle(Duration::ZERO));
     let sent: usize = std::iter::from_fn(|| asked.try_recv().ok())
         .map(|request| spans(&request).len())
