@@ -18,6 +18,8 @@
 
 mod endpoint;
 mod error;
+mod locate;
+pub mod observe;
 mod position;
 pub mod publish;
 mod reconnect;
@@ -26,4 +28,5 @@ mod subscribe;
 
 pub use endpoint::{Endpoint, Running, filled};
 pub use error::{Error, Refused};
+pub use locate::{Finder, NOWHERE, Place};
 pub use subscribe::{Item, Query, Subscriber};

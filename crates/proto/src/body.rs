@@ -236,6 +236,26 @@ optional_bodies! {
         /// Whether it will be tried again.
         retry: bool,
     }
+    /// Of `agent_start`.
+    AgentStart {} with {
+        /// The vendor's name of the model.
+        model: String,
+        /// Who serves it.
+        model_provider: String,
+    }
+    /// Of `agent_end`.
+    AgentEnd {} with {
+        /// The vendor's name of the model.
+        model: String,
+        /// Who served it.
+        model_provider: String,
+        /// How long it ran.
+        duration_ms: u64,
+        /// Tokens in all.
+        usage: Usage,
+        /// What it cost.
+        cost_usd: f64,
+    }
     /// Of `approval_request`.
     ApprovalRequest {
         /// Its identity.

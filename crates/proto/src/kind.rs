@@ -93,9 +93,9 @@ kinds! {
     NOTE = "note",
     /// Something failed; body [`crate::ErrorBody`].
     ERROR = "error",
-    /// An agent or subagent begins.
+    /// An agent or subagent begins; body [`crate::AgentStart`].
     AGENT_START = "agent_start",
-    /// It ends.
+    /// It ends; body [`crate::AgentEnd`].
     AGENT_END = "agent_end",
     /// An agent's downlink opened.
     AGENT_ONLINE = "agent_online",

@@ -28,7 +28,8 @@ pub mod sse;
 mod time;
 
 pub use body::{
-    ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult, HistoryTrimmed,
+    AgentEnd, AgentStart, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult,
+    HistoryTrimmed,
 };
 pub use body::{LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionStart, StatusChanged};
 pub use body::{

@@ -25,6 +25,9 @@ pub(super) struct Writer {
     /// Bytes of the segments before this one that are still on disk.
     before: u64,
     dirty: bool,
+    /// Full segments that the next [`Spool::sync`] syncs: whoever pushes does not wait for the disk. At most as many as a
+    /// spool has segments.
+    full: Vec<Arc<File>>,
     losses: Option<Losses>,
     buffer: Vec<u8>,
 }
@@ -59,6 +62,7 @@ impl Writer {
             len,
             before,
             dirty: len > 0,
+            full: Vec::new(),
             losses: None,
             buffer: Vec::new(),
         }
@@ -157,10 +161,11 @@ impl Spool {
 
     /// Begins a new segment. Where that fails, the old one simply grows on.
     fn roll(&self, writer: &mut Writer) {
-        let _ = writer.file.sync_data();
         if let Ok(file) = files::make_segment(&self.dir, writer.segment + 1) {
             writer.before += writer.len;
-            (writer.file, writer.segment, writer.len) = (Arc::new(file), writer.segment + 1, 0);
+            let full = std::mem::replace(&mut writer.file, Arc::new(file));
+            writer.full.push(full);
+            (writer.segment, writer.len, writer.dirty) = (writer.segment + 1, 0, false);
         }
     }
 
@@ -183,14 +188,18 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> Result<(), SpoolError> {
-        let file = {
+        let files = {
             let mut writer = lock(&self.writer);
-            if !std::mem::take(&mut writer.dirty) {
-                return Ok(());
+            let mut files = std::mem::take(&mut writer.full);
+            if std::mem::take(&mut writer.dirty) {
+                files.push(Arc::clone(&writer.file));
             }
-            Arc::clone(&writer.file)
+            files
         };
-        file.sync_data().map_err(SpoolError::at("sync", &self.dir))
+        files
+            .iter()
+            .try_for_each(|file| file.sync_data())
+            .map_err(SpoolError::at("sync", &self.dir))
     }
 }
 

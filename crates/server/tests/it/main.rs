@@ -8,6 +8,7 @@ mod endings;
 mod framing;
 mod history;
 mod metrics;
+mod observer;
 mod opening;
 mod places;
 mod publish;
