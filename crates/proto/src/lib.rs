@@ -12,6 +12,7 @@
 //! ```
 
 mod body;
+pub mod command;
 mod control;
 mod error;
 mod event;
@@ -28,7 +29,8 @@ pub mod sse;
 mod time;
 
 pub use body::{
-    ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult, HistoryTrimmed,
+    AgentState, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult,
+    HistoryTrimmed,
 };
 pub use body::{LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionStart, StatusChanged};
 pub use body::{

@@ -73,7 +73,13 @@ impl World {
 
     /// Stops the server and starts another on the same data.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|| {}).await;
+    }
+
+    /// The same, with something done while no server runs.
+    pub(crate) async fn restart_after(&mut self, meanwhile: impl FnOnce()) {
         within("the server to stop", self.server.take().unwrap().stop()).await;
+        meanwhile();
         let server = Server::start(self.config.clone()).await.unwrap();
         self.at = address(&server);
         self.server = Some(server);
