@@ -256,6 +256,20 @@ optional_bodies! {
         /// What it cost.
         cost_usd: f64,
     }
+    /// Of `agent_state`: all of it, not what has changed. Its sessions are not here: they are not for every reader.
+    AgentState {
+        /// What it can be told.
+        capabilities: Vec<String>,
+    } with {
+        /// The agent program's version.
+        version: String,
+        /// The model that it uses.
+        model: String,
+        /// What it does.
+        state: String,
+        /// Whether it is signed in to its vendor.
+        login: String,
+    }
     /// Of `approval_request`.
     ApprovalRequest {
         /// Its identity.
@@ -307,8 +321,12 @@ optional_bodies! {
         /// `queued`, `delivered`, `acked`, `done`, `failed`, `expired`, `withdrawn`.
         state: String,
     } with {
-        /// Why it failed.
+        /// Why it failed or was withdrawn.
         reason: String,
+        /// What came of it.
+        result: Json,
+        /// Who withdrew it.
+        by: String,
     }
     /// Of `task_start`.
     TaskStart {

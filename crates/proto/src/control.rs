@@ -42,7 +42,7 @@ pub enum ControlFrame {
     },
     /// The last frame: the server ends the stream.
     Bye {
-        /// `shutdown`, `token_expired`, `token_revoked`, `store_unavailable`.
+        /// `shutdown`, `token_expired`, `token_revoked`, `store_unavailable`; of a downlink also `replaced`.
         reason: String,
         /// Come back after this many milliseconds; absent when coming back is of no use.
         #[serde(default, skip_serializing_if = "Option::is_none")]

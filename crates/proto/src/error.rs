@@ -58,6 +58,8 @@ codes! {
     NotFound = "not_found", 404, false;
     /// The server has all the work or connections that it takes; wait for `Retry-After`.
     Overloaded = "overloaded", 503, true;
+    /// An agent has all the commands that may wait for it; wait for `Retry-After`.
+    QueueFull = "queue_full", 429, true;
     /// The head of the request is larger than the limit.
     HeadTooLarge = "head_too_large", 431, false;
     /// The server is stopping.

@@ -43,10 +43,14 @@ macro_rules! kinds {
                 }
             }
 
-            /// Whether the server alone writes it: what it says of the log can be believed.
+            /// Whether the server alone writes it: what it says of the log, of commands and of
+            /// agents' downlinks can be believed.
             #[must_use]
             pub fn is_the_servers(&self) -> bool {
-                *self == Self::HISTORY_TRIMMED
+                matches!(
+                    &*self.0,
+                    "history_trimmed" | "command" | "command_state" | "agent_online" | "agent_offline" | "agent_state"
+                )
             }
         }
     };
@@ -101,6 +105,8 @@ kinds! {
     AGENT_ONLINE = "agent_online",
     /// An agent's downlink has been silent too long.
     AGENT_OFFLINE = "agent_offline",
+    /// What an agent says of itself has changed; body [`crate::AgentState`].
+    AGENT_STATE = "agent_state",
     /// A question the agent waits on; body [`crate::ApprovalRequest`].
     APPROVAL_REQUEST = "approval_request",
     /// Its answer; body [`crate::ApprovalDecision`].

@@ -12,6 +12,7 @@
 //! ```
 
 mod body;
+pub mod command;
 mod control;
 mod error;
 mod event;
@@ -28,8 +29,8 @@ pub mod sse;
 mod time;
 
 pub use body::{
-    AgentEnd, AgentStart, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody, GraderResult,
-    HistoryTrimmed,
+    AgentEnd, AgentStart, AgentState, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody,
+    GraderResult, HistoryTrimmed,
 };
 pub use body::{LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionStart, StatusChanged};
 pub use body::{

@@ -19,5 +19,13 @@ pub const SSE_LINE: usize = 256 * 1024;
 pub const SSE_EVENT: usize = 1024 * 1024;
 /// Events in one page of history.
 pub const PAGE: usize = 1000;
+/// Bytes of a text that is said to an agent, of a command's own arguments, and of its result.
+pub const MESSAGE: usize = 64 * 1024;
+/// Bytes of a command's arguments as JSON: with what stands round them they are one line of [`SSE_LINE`].
+pub const ARGS: usize = 192 * 1024;
+/// Bytes of a reason.
+pub const REASON: usize = 1024;
+/// Capabilities, and sessions, of one agent's report.
+pub const REPORTED: usize = 256;
 /// Values of one repeated filter in a query.
 pub const FILTER_VALUES: usize = 32;

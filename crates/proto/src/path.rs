@@ -30,6 +30,36 @@ pub const TICKETS: &str = "/api/tickets";
 pub const ME: &str = "/api/me";
 /// Ends a cookie's sign-in.
 pub const SIGN_OUT: &str = "/api/sign-out";
+/// Orders (POST) and lists (GET) commands.
+pub const COMMANDS: &str = "/api/commands";
+/// One command: seen (GET), withdrawn (DELETE).
+pub const COMMAND: &str = "/api/commands/{id}";
+/// The list of agents.
+pub const AGENTS: &str = "/api/agents";
+/// One agent.
+pub const AGENT: &str = "/api/agents/{name}";
+/// Short for a command `set_model`.
+pub const AGENT_MODEL: &str = "/api/agents/{name}/model";
+/// Short for a command `new_session`.
+pub const AGENT_NEW_SESSION: &str = "/api/agents/{name}/new-session";
+/// Short for a command `cancel`.
+pub const AGENT_CANCEL: &str = "/api/agents/{name}/cancel";
+/// Short for a command `compact`.
+pub const AGENT_COMPACT: &str = "/api/agents/{name}/compact";
+/// Short for a command `hold`.
+pub const AGENT_HOLD: &str = "/api/agents/{name}/hold";
+/// Short for a command `release`.
+pub const AGENT_RELEASE: &str = "/api/agents/{name}/release";
+/// An agent's downlink.
+pub const DOWNLINK: &str = "/api/agent/events";
+/// The same under the name that agents of other systems know.
+pub const DOWNLINK_INTERNAL: &str = "/api/internal/agent/events";
+/// The same as a long-poll, for networks that hold streams back.
+pub const DOWNLINK_WAKE: &str = "/api/agent/wake";
+/// An agent reports all of itself.
+pub const DOWNLINK_SYNC: &str = "/api/agent/sync";
+/// An agent says what became of a command.
+pub const DOWNLINK_COMMAND: &str = "/api/agent/commands/{id}";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -60,6 +90,21 @@ pub const API: &[&str] = &[
     TICKETS,
     ME,
     SIGN_OUT,
+    COMMANDS,
+    COMMAND,
+    AGENTS,
+    AGENT,
+    AGENT_MODEL,
+    AGENT_NEW_SESSION,
+    AGENT_CANCEL,
+    AGENT_COMPACT,
+    AGENT_HOLD,
+    AGENT_RELEASE,
+    DOWNLINK,
+    DOWNLINK_INTERNAL,
+    DOWNLINK_WAKE,
+    DOWNLINK_SYNC,
+    DOWNLINK_COMMAND,
     HEALTHZ,
     READYZ,
     METRICS,

@@ -150,6 +150,27 @@ impl Scopes {
         self.admin() || self.0.contains(&Scope::Publish(Reach::All))
     }
 
+    /// Whether it may say something in this session, or to an agent as a whole.
+    #[must_use]
+    pub fn may_control(&self, session: Option<&str>) -> bool {
+        self.admin()
+            || self.0.iter().any(|scope| match scope {
+                Scope::Control(Reach::All) => true,
+                Scope::Control(Reach::Session(id)) => session == Some(id.as_str()),
+                _ => false,
+            })
+    }
+
+    /// Whether it may be this agent.
+    #[must_use]
+    pub fn is_agent(&self, agent: &str) -> bool {
+        self.admin()
+            || self
+                .0
+                .iter()
+                .any(|scope| matches!(scope, Scope::Agent(own) if own.as_str() == agent))
+    }
+
     /// Whether all that `other` may do, this may do too: who gives a token cannot give more than it has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

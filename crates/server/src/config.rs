@@ -98,6 +98,10 @@ pub struct Limits {
     pub ring_bytes: usize,
     /// Appends that may wait for the log's writer.
     pub append_queue: usize,
+    /// Commands that may be open for one agent; one more is answered 429.
+    pub agent_queue: usize,
+    /// How long an agent is silent before it is said to be offline.
+    pub agent_silence: Duration,
 }
 
 impl Default for Limits {
@@ -115,6 +119,8 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
             ring_bytes: turnwire_log::cached::DEFAULT_BYTES,
             append_queue: 4096,
+            agent_queue: 256,
+            agent_silence: Duration::from_secs(40),
         }
     }
 }

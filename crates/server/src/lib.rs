@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod config;
+mod control;
 mod deliver;
 pub mod http;
 mod hub;

@@ -91,6 +91,14 @@ metrics! {
     retention_deleted: CountBy = "retention_deleted", "What retention has deleted: events, and vendors' lines";
     /// Runs of retention that failed.
     retention_errors: Count = "retention_errors", "Runs of retention that failed";
+    /// Commands that were given.
+    commands_issued: Count = "commands_issued", "Commands that were given to agents";
+    /// Commands that came to their end, by state.
+    commands_ended: CountBy = "commands_ended", "Commands that came to their end, by state";
+    /// Agents that are online.
+    agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
+    /// Downlinks that are open.
+    downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }

@@ -14,6 +14,7 @@ use turnwire_proto::{Epoch, Scope, Scopes, Selector};
 use crate::{
     auth::{Auth, CODE_TTL, ChangeError, PairingCode, local},
     config::Config,
+    control::Control,
     deliver::{Front, Reactor, serve},
     http::{app, guard},
     hub::Hub,
@@ -140,10 +141,12 @@ impl Server {
             policy = policy.allow_origin(origin)?;
         }
         let (limits, log_of_app) = (config.limits, log.clone());
+        let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
         let parts = app::Parts {
             hub,
             auth: auth.clone(),
             views,
+            control,
             log: log_of_app,
             epoch,
             limits,

@@ -58,6 +58,14 @@ pub(crate) struct LimitFlags {
     #[arg(long, env = "TURNWIRE_APPEND_QUEUE", value_name = "N", default_value_t = 4096, hide_env = true,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     append_queue: u32,
+    /// Open commands of one agent; one more is answered 429
+    #[arg(long, env = "TURNWIRE_AGENT_QUEUE", value_name = "N", default_value_t = 256, hide_env = true,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    agent_queue: u32,
+    /// How long an agent is silent before it is offline
+    #[arg(long, env = "TURNWIRE_AGENT_SILENCE", value_name = "TIME", default_value = "40s", hide_env = true,
+          value_parser = time)]
+    agent_silence: Duration,
 }
 
 impl LimitFlags {
@@ -77,6 +85,8 @@ impl LimitFlags {
             shutdown_grace: self.shutdown_grace,
             ring_bytes: self.ring_bytes,
             append_queue: count(self.append_queue),
+            agent_queue: count(self.agent_queue),
+            agent_silence: self.agent_silence,
         }
     }
 }
@@ -144,6 +154,8 @@ mod tests {
             "--shutdown-grace=9s",
             "--ring-bytes=64K",
             "--append-queue=10",
+            "--agent-queue=11",
+            "--agent-silence=12s",
         ]);
         let expected = Limits {
             connections: 1,
@@ -158,6 +170,8 @@ mod tests {
             shutdown_grace: Duration::from_secs(9),
             ring_bytes: 64 << 10,
             append_queue: 10,
+            agent_queue: 11,
+            agent_silence: Duration::from_secs(12),
         };
         assert_eq!(set.unwrap(), expected);
     }

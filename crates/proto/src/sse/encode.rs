@@ -40,6 +40,17 @@ pub fn control(frame: &ControlFrame, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Writes a frame with a name and a place, as agents' downlinks have them. `data` has no line break.
+pub fn named(name: &str, data: &str, seq: Seq, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    out.extend_from_slice(data.as_bytes());
+    out.extend_from_slice(b"\nid: ");
+    decimal(seq.get(), out);
+    out.extend_from_slice(b"\n\n");
+}
+
 /// Writes a place alone, `id: N`: nothing is dispatched, but by the standard a client comes back with it. It must not be ahead of
 /// what the client was sent.
 pub fn place(seq: Seq, out: &mut Vec<u8>) {

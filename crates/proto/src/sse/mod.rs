@@ -3,5 +3,5 @@
 mod encode;
 mod parse;
 
-pub use encode::{COMMENT_CONNECTED, COMMENT_HEARTBEAT, control, frame_end, frame_head, json_of, place, retry};
+pub use encode::{COMMENT_CONNECTED, COMMENT_HEARTBEAT, control, frame_end, frame_head, json_of, named, place, retry};
 pub use parse::{Item, Limits, Message, Oversize, Parser};

@@ -4,7 +4,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::{HeaderMap, Method, Uri, header, request::Parts};
-use turnwire_proto::{Code, Reach, Scope, Scopes, Visibility};
+use turnwire_proto::{Code, Name, Scope, Scopes, Visibility};
 
 use super::{Auth, denied::Denied, principal::Principal, resource, ticket::Lease};
 use crate::http::Refusal;
@@ -47,6 +47,10 @@ actions! {
     /// To say things to agents, in the sessions that [`Grant::may_control`] allows.
     Control: "control", by_ticket: true, scopes => {
         scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Control(_)))
+    };
+    /// To be an agent, one that [`Grant::agent`] allows. No ticket: an agent sets headers, and what it says changes commands.
+    Agent: "agent:NAME", by_ticket: false, scopes => {
+        scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Agent(_)))
     };
     /// To say who may do what.
     Admin: "admin", by_ticket: false, scopes => scopes.admin();
@@ -179,13 +183,42 @@ impl Grant<Control> {
     /// Whether something may be said in this session.
     #[must_use]
     pub fn may_control(&self, session: Option<&str>) -> bool {
+        self.principal().scopes().may_control(session)
+    }
+}
+
+impl Grant<Agent> {
+    /// Which agent asks: the one of its key, or the one that it names where the key is for several.
+    ///
+    /// # Errors
+    /// It names one that its key is not for, or none where there are several.
+    pub fn agent(&self, named: Option<&Name>) -> Result<Name, Refusal> {
         let scopes = self.principal().scopes();
-        scopes.admin()
-            || scopes.0.iter().any(|scope| match scope {
-                Scope::Control(Reach::All) => true,
-                Scope::Control(Reach::Session(id)) => session == Some(id.as_str()),
-                _ => false,
-            })
+        if let Some(name) = named {
+            return if self.is_agent(name) {
+                Ok(name.clone())
+            } else {
+                let text = format!("this token is not of agent {name}");
+                Err(Refusal::new(Code::Forbidden, text).with("field", "agent"))
+            };
+        }
+        let mut own = scopes.0.iter().filter_map(|scope| match scope {
+            Scope::Agent(name) => Some(name),
+            _ => None,
+        });
+        match (own.next(), own.next()) {
+            (Some(name), None) => Ok(name.clone()),
+            _ => Err(Refusal::field(
+                "agent",
+                "`agent` must say which agent asks: the token is not of just one",
+            )),
+        }
+    }
+
+    /// Whether who asks is this agent.
+    #[must_use]
+    pub fn is_agent(&self, name: &Name) -> bool {
+        self.principal().scopes().is_agent(name.as_str())
     }
 }
 

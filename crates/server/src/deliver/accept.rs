@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use turnwire_proto::{Code, ErrorReply};
 
 use super::{
-    Reactor, Streaming, body, lane,
+    Reactor, Ready, Streaming, body, lane, pieces,
     timed::{Timed, Turns},
 };
 use crate::{config::Limits, observe::Metrics, shutdown::Tasks};
@@ -27,6 +27,10 @@ const LINGER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// How long accepting pauses when the process has no more files.
 const NO_FILES_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How much later than one that takes nothing a peer is given up that does not even acknowledge.
+#[cfg(target_os = "linux")]
+const VANISHED: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What every connection needs.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener) {
         };
         // Frames are merged above the socket; waiting for more below it only adds latency.
         let _ = socket.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        give_up_late(&socket, front.limits.write_deadline + VANISHED);
         let Ok(permit) = places.clone().try_acquire_owned() else {
             front.metrics.connections_refused.inc();
             front.tasks.spawn("refuse", refuse(socket, front.limits.connections));
@@ -89,6 +95,15 @@ pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener) {
             lane::run(front_of_task, socket, peer, open).await
         });
     }
+}
+
+/// A peer whose machine is gone says nothing. What it is sent is not acknowledged, and the system gives it up by this time instead
+/// of a quarter of an hour.
+#[cfg(target_os = "linux")]
+fn give_up_late(socket: &TcpStream, after: std::time::Duration) {
+    let after = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    // Without it the peer is found out later.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(socket, after);
 }
 
 async fn refuse(mut socket: TcpStream, limit: usize) {
@@ -150,7 +165,10 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
             };
             metrics.answered(response.extensions());
             if let Some(ready) = Streaming::take(&mut response) {
-                *response.body_mut() = body::body(shared, ready);
+                *response.body_mut() = match ready {
+                    Ready::Events(events) => body::body(shared, *events),
+                    Ready::Pieces(made) => pieces::body(made),
+                };
                 turns.streaming();
             }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {

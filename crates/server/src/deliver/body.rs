@@ -11,12 +11,12 @@ use tokio::{
 };
 use turnwire_log::Limit;
 
-use super::{Ready, frames, reactor::Shared};
+use super::{Events, frames, reactor::Shared};
 use crate::observe::Metrics;
 
 struct State {
     shared: Arc<Shared>,
-    ready: Ready,
+    ready: Events,
     control: watch::Receiver<u64>,
     written: Instant,
     /// When a stream that was told of the shutdown ends.
@@ -36,7 +36,7 @@ impl Drop for Open {
 }
 
 /// The body of a stream. Each piece is one page; hyper asks for the next when the reader has room.
-pub(super) fn body(shared: Arc<Shared>, ready: Ready) -> Body {
+pub(super) fn body(shared: Arc<Shared>, ready: Events) -> Body {
     shared.metrics.streams.inc();
     let open = Open(shared.metrics.clone());
     let control = shared.control.subscribe();

@@ -12,7 +12,7 @@ const RETRY_MS: u64 = 1000;
 const RETRY_SPREAD_MS: u64 = 2000;
 
 /// A number below `bound` that differs from call to call.
-pub(super) fn jitter(bound: u64) -> u64 {
+pub(crate) fn jitter(bound: u64) -> u64 {
     let mut bytes = [0; 8];
     // Without randomness all clients wait alike, which is no harm worth an error.
     let _ = getrandom::fill(&mut bytes);

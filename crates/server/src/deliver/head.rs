@@ -105,7 +105,8 @@ fn is_stream(route: &str) -> bool {
             .strip_prefix('/')?
             .strip_suffix("/events")
     };
-    route == path::EVENTS || session().is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    [path::EVENTS, path::DOWNLINK, path::DOWNLINK_INTERNAL].contains(&route)
+        || session().is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// How the request is framed, when it is framed plainly.
@@ -190,7 +191,12 @@ mod tests {
             head("POST /api/events HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"),
             Head::Publish { body: 2, .. }
         ));
-        for stream in ["/api/events", "/api/events?after=1", "/api/sessions/a%2Fb/events"] {
+        for stream in [
+            "/api/events",
+            "/api/events?after=1",
+            "/api/sessions/a%2Fb/events",
+            "/api/agent/events",
+        ] {
             assert!(
                 matches!(head(&format!("GET {stream} HTTP/1.1\r\n\r\n")), Head::Stream { .. }),
                 "{stream}"

@@ -44,7 +44,7 @@ const READ_AHEAD: usize = 64 * 1024;
 enum Outcome {
     Closed,
     Hyper,
-    Stream(Vec<u8>, Box<Ready>),
+    Stream(Vec<u8>, Ready),
 }
 
 type Answer = BoxFuture<'static, Response<Bytes>>;
@@ -98,7 +98,7 @@ pub(super) async fn run(front: Arc<Front>, socket: TcpStream, peer: SocketAddr, 
         Outcome::Hyper => Box::pin(hyper(front, socket, peer, input.to_vec(), open)).await,
         Outcome::Stream(head, ready) => {
             if let Ok(socket) = socket.into_std() {
-                front.reactor.adopt(socket, head, *ready, open);
+                front.reactor.adopt(socket, head, ready, open);
             }
         }
     }
@@ -197,7 +197,7 @@ impl Lane {
             let (parts, _) = response.into_parts();
             let mut head = Vec::with_capacity(256);
             head_of(&parts, None, true, &mut head);
-            return Some(Outcome::Stream(head, Box::new(ready)));
+            return Some(Outcome::Stream(head, ready));
         }
         self.pending.push_back(Box::pin(whole(response)));
         None

@@ -9,6 +9,7 @@ mod body;
 mod frames;
 mod head;
 mod lane;
+mod pieces;
 mod reactor;
 mod stream;
 mod timed;
@@ -19,24 +20,42 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
 pub(crate) use accept::{Front, serve};
+pub(crate) use frames::jitter;
+pub(crate) use pieces::Pieces;
 pub(crate) use reactor::Reactor;
 
 use crate::{auth::Standing, hub::Subscription};
 
 /// A stream that a handler has allowed and nobody has begun to write.
+pub(crate) enum Ready {
+    /// Events, from the log.
+    Events(Box<Events>),
+    /// Something else that is made as it goes.
+    Pieces(Box<dyn Pieces>),
+}
+
+/// A stream of events.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct Events {
     pub(crate) subscription: Subscription,
     pub(crate) standing: Standing,
 }
 
 /// What a handler answers with: the head of a stream, and what is to be written after it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Streaming(Arc<Mutex<Option<Ready>>>);
 
 impl Streaming {
     pub(crate) fn new(subscription: Subscription, standing: Standing) -> Self {
-        Self(Arc::new(Mutex::new(Some(Ready { subscription, standing }))))
+        Self::of(Ready::Events(Box::new(Events { subscription, standing })))
+    }
+
+    pub(crate) fn of_pieces(pieces: impl Pieces) -> Self {
+        Self::of(Ready::Pieces(Box::new(pieces)))
+    }
+
+    fn of(ready: Ready) -> Self {
+        Self(Arc::new(Mutex::new(Some(ready))))
     }
 
     /// Takes the stream out of a response that has one.

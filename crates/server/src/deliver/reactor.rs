@@ -8,7 +8,7 @@ use tokio::{
 };
 use turnwire_proto::Seq;
 
-use super::{frames::jitter, stream};
+use super::{frames::jitter, pieces, stream};
 use crate::{auth::Auth, config::Limits, observe::Metrics, shutdown::Tasks};
 
 /// What every stream needs to know. One for all of them.
@@ -128,8 +128,18 @@ impl Reactor {
         ready: super::Ready,
         guard: super::accept::Open,
     ) {
-        let work = stream::run(self.shared.clone(), socket, head, ready, guard);
-        self.shared.tasks.spawn_on("stream", &self.handle, work);
+        let shared = self.shared.clone();
+        let tasks = &self.shared.tasks;
+        match ready {
+            super::Ready::Events(events) => {
+                let work = stream::run(shared, socket, head, *events, guard);
+                tasks.spawn_on("stream", &self.handle, work);
+            }
+            super::Ready::Pieces(made) => {
+                let work = pieces::run(shared, socket, head, made, guard);
+                tasks.spawn_on("downlink", &self.handle, work);
+            }
+        }
     }
 }
 

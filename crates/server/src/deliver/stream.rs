@@ -17,7 +17,7 @@ use tokio::{
 };
 use turnwire_log::{Limit, Page};
 
-use super::{Ready, accept::Open, frames, reactor::Shared};
+use super::{Events, accept::Open, frames, reactor::Shared};
 use crate::{auth::Standing, hub::Subscription, observe::Metrics};
 
 /// What is read ahead while a page is written. A page of this size says that there is much to catch up on.
@@ -27,7 +27,7 @@ const AHEAD: Limit = Limit {
 };
 
 /// Why a stream ended.
-enum End {
+pub(super) enum End {
     /// The reader has gone.
     Gone,
     /// The reader takes nothing.
@@ -49,14 +49,14 @@ struct Stream {
 }
 
 /// Writes a stream until it ends.
-pub(super) async fn run(shared: Arc<Shared>, socket: std::net::TcpStream, head: Vec<u8>, ready: Ready, guard: Open) {
+pub(super) async fn run(shared: Arc<Shared>, socket: std::net::TcpStream, head: Vec<u8>, ready: Events, guard: Open) {
     let Ok(socket) = TcpStream::from_std(socket) else {
         return;
     };
     let control = shared.control.subscribe();
     let metrics = shared.metrics.clone();
     metrics.streams.inc();
-    let Ready { subscription, standing } = ready;
+    let Events { subscription, standing } = ready;
     let mut stream = Stream {
         shared,
         socket,
@@ -229,7 +229,7 @@ impl Stream {
 }
 
 /// Writes all of `bytes`. A reader that takes nothing for the write deadline is cut.
-async fn write(socket: &TcpStream, shared: &Shared, bytes: &[u8]) -> Result<(), End> {
+pub(super) async fn write(socket: &TcpStream, shared: &Shared, bytes: &[u8]) -> Result<(), End> {
     let mut rest = bytes;
     loop {
         match socket.try_write(rest) {
@@ -252,7 +252,7 @@ async fn write(socket: &TcpStream, shared: &Shared, bytes: &[u8]) -> Result<(), 
 }
 
 /// Becomes ready when the reader has closed its side. What it sends meanwhile is of no use and thrown away.
-async fn gone(socket: &TcpStream) {
+pub(super) async fn gone(socket: &TcpStream) {
     poll_fn(|cx: &mut Context<'_>| {
         let mut waste = [0; 256];
         loop {

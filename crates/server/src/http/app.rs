@@ -12,8 +12,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
-use super::{Refusal, events, guard, health, history, pair, sessions, state, tickets, tokens, turns, ui};
-use crate::{auth::Auth, config::Limits, hub::Hub, shutdown::Tasks, views::Views};
+use super::{
+    Refusal, agents, commands, downlink, events, guard, health, history, pair, sessions, state, tickets, tokens, turns,
+    ui,
+};
+use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) hub: Hub,
     pub(crate) auth: Auth,
     pub(crate) views: Views,
+    pub(crate) control: Control,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
@@ -44,6 +48,10 @@ impl App {
 
     pub(crate) fn views(&self) -> &Views {
         &self.0.views
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.0.control
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -84,6 +92,9 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(sessions::router())
         .merge(turns::router())
         .merge(state::router())
+        .merge(commands::router())
+        .merge(agents::router())
+        .merge(downlink::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

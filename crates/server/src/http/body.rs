@@ -21,16 +21,16 @@ pub const LIMIT: usize = 64 * 1024;
 /// How long such a body may take: a form is sent at once.
 const TIME: Duration = Duration::from_secs(30);
 
-/// A body of JSON. Give its type `#[serde(deny_unknown_fields)]`. An empty body is an empty object.
+/// A body of JSON of at most `MAX` bytes. Give its type `#[serde(deny_unknown_fields)]`. An empty body is an empty object.
 #[derive(Clone, Copy, Debug)]
-pub struct Json<T>(pub T);
+pub struct Json<T, const MAX: usize = LIMIT>(pub T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned, S: Sync, const MAX: usize> FromRequest<S> for Json<T, MAX> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body).await?;
+        let bytes = read(body, MAX).await?;
         if bytes.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -40,18 +40,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    let Ok(read) = timeout(TIME, Limited::new(body, LIMIT).collect()).await else {
+async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let Ok(read) = timeout(TIME, Limited::new(body, limit).collect()).await else {
         let message = format!("the body did not arrive within {} s", TIME.as_secs());
         return Err(Refusal::new(Code::Timeout, message).with("field", "body"));
     };
     match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("the body is larger than {LIMIT} bytes");
+            let message = format!("the body is larger than {limit} bytes");
             Err(Refusal::new(Code::TooLarge, message)
                 .with("field", "body")
-                .with("limit", LIMIT))
+                .with("limit", limit))
         }
         Err(_) => Err(Refusal::field("body", "the body stopped half-way")),
     }
@@ -75,36 +75,57 @@ fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
 /// # Errors
 /// It is not JSON, or not of this type.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    parse_as("body", str::to_owned, bytes)
+}
+
+/// Reads JSON that came within a body; an error names the field with `prefix` before it.
+///
+/// # Errors
+/// It is not JSON, or not of this type.
+pub fn parse_within<T: DeserializeOwned>(prefix: &str, bytes: &[u8]) -> Result<T, Refusal> {
+    let whole = prefix.strip_suffix('.').unwrap_or("body");
+    parse_as(whole, |field| format!("{prefix}{field}"), bytes)
+}
+
+/// Reads one field that was taken out of a body.
+///
+/// # Errors
+/// It is not of this type.
+pub fn value<T: DeserializeOwned>(field: &str, value: serde_json::Value) -> Result<T, Refusal> {
+    serde_json::from_value(value).map_err(|error| Refusal::field(field, format!("`{field}`: {error}")))
+}
+
+fn parse_as<T: DeserializeOwned>(whole: &str, named: impl Fn(&str) -> String, bytes: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let at = error.path().to_string();
         let error = error.into_inner();
-        let field = field(&at, &error);
+        let field = field(&at, &error).map_or_else(|| whole.to_owned(), |field| named(&field));
         Refusal::field(&field, format!("`{field}`: {error}"))
     })?;
     json.end()
-        .map_err(|error| Refusal::field("body", format!("`body`: {error}")))?;
+        .map_err(|error| Refusal::field(whole, format!("`{whole}`: {error}")))?;
     Ok(value)
 }
 
 /// The field that an error is about. Of one that is missing or there twice, serde says where that is, and its name in the
-/// message.
-fn field(at: &str, error: &serde_json::Error) -> String {
+/// message. `None`: the whole of it.
+fn field(at: &str, error: &serde_json::Error) -> Option<String> {
     if !error.is_data() {
-        return "body".to_owned();
+        return None;
     }
     let message = error.to_string();
     let named = ["missing field `", "duplicate field `", "unknown field `"]
         .iter()
         .find_map(|start| message.strip_prefix(start)?.split_once('`'))
         .map(|(name, _)| name);
-    match (at, named) {
-        (".", None) => "body".to_owned(),
+    Some(match (at, named) {
+        (".", None) => return None,
         (".", Some(name)) => name.to_owned(),
         // Of an unknown field, the path has the name already.
         (at, Some(name)) if at != name && !at.ends_with(&format!(".{name}")) => format!("{at}.{name}"),
         (at, _) => at.to_owned(),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -97,22 +97,22 @@ pub(super) async fn open(
     if app.tasks().stopping().is_cancelled() {
         return Err(Refusal::new(Code::ShuttingDown, "the server is stopping"));
     }
-    let last_event_id = match headers.get("last-event-id").map(|value| value.to_str()) {
-        None => None,
-        Some(Ok(text)) => Some(text),
-        Some(Err(_)) => {
-            return Err(Refusal::field(
-                "last-event-id",
-                "`Last-Event-ID` has characters that no cursor has",
-            ));
-        }
-    };
-    let start = query.start(last_event_id)?;
+    let start = query.start(last_event_id(headers)?)?;
     let subscription = app.hub().subscribe(grant, query.what, start).await?;
     for gap in subscription.gaps() {
         app.hub().metrics().gap(gap);
     }
     Ok(Streaming::new(subscription, grant.standing()))
+}
+
+/// The cursor that a client comes back with.
+///
+/// # Errors
+/// It is no text.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let wrong = |_| Refusal::field("last-event-id", "`Last-Event-ID` has characters that no cursor has");
+    let value = headers.get("last-event-id");
+    value.map(|value| value.to_str().map_err(wrong)).transpose()
 }
 
 /// Who made events that do not say so: the token's name.

@@ -95,6 +95,7 @@ async fn metrics(State(app): State<App>) -> Response {
         level("connections", connections, app.limits().connections),
         level("tokens", auth.tokens, MAX_TOKENS),
         level("tickets", auth.tickets, MAX_TICKETS),
+        app.control().level(),
     ];
     for level in app.log().levels().into_iter().chain(auth.queue).chain(ours) {
         metrics.level(level);

@@ -1,7 +1,10 @@
 //! The HTTP surface: one file a resource, each with its own `router()`.
 
+mod agents;
 pub(crate) mod app;
 pub mod body;
+mod commands;
+mod downlink;
 mod events;
 pub mod guard;
 mod health;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use turnwire_proto::{Epoch, Kind, Selector, Seq, Visibility, limits};
+use turnwire_proto::{Epoch, Kind, Name, Selector, Seq, Visibility, command::State, limits};
 
 use super::Refusal;
 use crate::hub::Start;
@@ -11,6 +11,9 @@ use crate::hub::Start;
 const SEARCH: usize = 1000;
 /// The most events that a stream may begin with.
 const TAIL: usize = 100_000;
+
+/// Milliseconds that an agent may wait: proxies give up after a minute.
+const WAIT_MS: u64 = 60_000;
 
 /// What a query may ask for. Which parameters a route takes is said by the list that it gives to [`EventQuery::parse`].
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub(crate) struct EventQuery {
     pub(crate) tail: Option<usize>,
     pub(crate) limit: Option<usize>,
     pub(crate) search: Option<String>,
+    /// States of commands; none means any.
+    pub(crate) states: Vec<State>,
+    /// How long to wait for something.
+    pub(crate) wait_ms: Option<u64>,
 }
 
 /// Parameters of a stream.
@@ -58,10 +65,18 @@ pub(crate) const HISTORY: &[&str] = &[
 pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
 /// Parameters of `GET /api/state`.
 pub(crate) const STATE: &[&str] = &["limit", "ticket"];
+/// Parameters of `GET /api/commands`.
+pub(crate) const COMMANDS: &[&str] = &["before", "limit", "agent", "session_id", "state", "ticket"];
+/// Parameters of an agent's stream.
+pub(crate) const DOWNLINK: &[&str] = &["agent", "after", "since", "epoch"];
+/// Parameters of an agent's wait.
+pub(crate) const WAKE: &[&str] = &["agent", "after", "since", "epoch", "wait_ms"];
+/// Parameters of what an agent says.
+pub(crate) const AGENT: &[&str] = &["agent"];
 /// Parameters of a GET that takes none of its own.
 pub(crate) const NONE: &[&str] = &["ticket"];
 /// Parameters that may be there more than once.
-const REPEATED: &[&str] = &["agent", "type", "source"];
+const REPEATED: &[&str] = &["agent", "type", "source", "state"];
 
 impl EventQuery {
     /// Reads a query string.
@@ -77,6 +92,8 @@ impl EventQuery {
             tail: None,
             limit: None,
             search: None,
+            states: Vec::new(),
+            wait_ms: None,
         };
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -131,6 +148,17 @@ impl EventQuery {
             "agent" => many(key, &mut self.what.agents, value),
             "source" => many(key, &mut self.what.sources, value),
             "type" => many::<Kind>(key, &mut self.what.kinds, value),
+            "state" => many(key, &mut self.states, value),
+            "wait_ms" => {
+                one(key, &mut self.wait_ms, value)?;
+                match self.wait_ms {
+                    Some(wait) if wait > WAIT_MS => {
+                        let text = format!("`wait_ms` is {wait}, more than the limit of {WAIT_MS}");
+                        Err(Refusal::field(key, text).with("limit", WAIT_MS))
+                    }
+                    _ => Ok(()),
+                }
+            }
             "deltas" => flag(key, &mut self.what.deltas, value),
             "raw" => flag(key, &mut self.what.raw, value),
             "q" => {
@@ -145,6 +173,18 @@ impl EventQuery {
             "format" if turnwire_formats::by_name(value).is_some() => Ok(()),
             "format" => Err(Refusal::field(key, "`format` must be native")),
             _ => Ok(()),
+        }
+    }
+
+    /// Which agent asks, where its key does not say it.
+    ///
+    /// # Errors
+    /// More than one is named.
+    pub(crate) fn agent(&self) -> Result<Option<&Name>, Refusal> {
+        match self.what.agents.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            _ => Err(Refusal::field("agent", "`agent` must name one agent here")),
         }
     }
 

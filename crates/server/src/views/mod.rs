@@ -3,6 +3,7 @@
 //! To add one: write `views/foo.rs` with its tables and its fold, and add a line to `VIEWS`.
 
 mod activity;
+pub(crate) mod commands;
 mod preview;
 pub(crate) mod search;
 pub(crate) mod sessions;
@@ -27,7 +28,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -55,6 +56,7 @@ struct View {
 }
 
 const VIEWS: &[View] = &[
+    commands::VIEW,
     View {
         tables: sessions::tables,
         fold: activity::fold,

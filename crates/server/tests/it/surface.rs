@@ -36,7 +36,7 @@ async fn every_other_route_asks_who_it_is() {
     let world = World::start().await;
     let open = [path::HEALTHZ, path::READYZ, path::METRICS, path::OPENAPI, path::PAIR];
     for route in path::API {
-        let url = route.replace("{id}", "x");
+        let url = route.replace("{id}", "x").replace("{name}", "x");
         let mut methods = 0;
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let request = format!(
@@ -90,7 +90,7 @@ async fn the_document_has_exactly_the_methods() {
     let world = World::start().await;
     let document = world.get("/openapi.json").await.ok();
     for (route, item) in document["paths"].as_object().unwrap() {
-        let url = route.replace("{id}", "x");
+        let url = route.replace("{id}", "x").replace("{name}", "x");
         for method in ["get", "post", "put", "patch", "delete"] {
             let method_line = method.to_uppercase();
             let request = format!(

@@ -88,7 +88,8 @@ impl World {
         .await;
     }
 
-    async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
+    /// The same, with something done to its data while no server runs.
+    pub(crate) async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         within("the server to stop", self.server.take().unwrap().stop()).await;
         between(&self.config.data_dir);
         let server = Server::start(self.config.clone()).await.unwrap();

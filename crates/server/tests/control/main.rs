@@ -1,0 +1,22 @@
+//! Commands, agents and their downlinks as their clients meet them: over real connections.
+
+#![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
+
+mod agents;
+mod commands;
+mod downlink;
+mod keys;
+mod line;
+mod restart;
+#[expect(dead_code, reason = "shared with the other suite, which uses all of it")]
+#[path = "../it/stream.rs"]
+mod stream;
+mod traps;
+mod wake;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with the other suite, which uses all of it"
+)]
+#[path = "../it/world.rs"]
+mod world;
