@@ -73,8 +73,6 @@ impl Entry<'_> {
                 self.session.enter_named(&body.state, since.unwrap_or(at));
             }
             "status_changed" => self.status(event, &preview::body(data))?,
-            "agent_offline" => self.session.enter("offline", at),
-            "agent_online" => self.go_on_from(&["offline"], at)?,
             "approval_request" if !self.session.is("needs_answer") => self.session.enter("needs_approval", at),
             "approval_decision" => self.go_on_from(&["needs_approval", "needs_answer"], at)?,
             "tool_call_start" => self.call_start(event, &preview::body(data))?,

@@ -234,6 +234,13 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|_| json!(self.text))
     }
 
+    /// Who asked, as the test's own routes answer it: an id, which may look like a number.
+    #[track_caller]
+    pub(crate) fn who(&self) -> &str {
+        assert_eq!(self.status, 200, "{self:?}");
+        &self.text
+    }
+
     /// An error of the one shape; its details.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> Value {
