@@ -22,6 +22,7 @@ mod position;
 pub mod publish;
 mod reconnect;
 pub mod spool;
+mod stream;
 mod subscribe;
 
 pub use endpoint::{Endpoint, Running, filled};
