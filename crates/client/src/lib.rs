@@ -15,7 +15,10 @@
 //! }
 //! # }
 //! ```
+//!
+//! An agent hears what it is told over a [`downlink`].
 
+pub mod downlink;
 mod endpoint;
 mod error;
 mod position;

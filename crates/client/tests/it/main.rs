@@ -1,6 +1,8 @@
 //! The client against a server that says exactly what a test wrote.
 
 #[cfg(test)]
+mod downlink;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod sse_cat;
