@@ -111,7 +111,7 @@ impl Builder {
         self
     }
 
-    /// A connection is dead after this much silence instead of 40 s. Long-polls last five eighths of it.
+    /// A connection is dead after this much silence instead of 40 s. Long-polls last five eighths of it, at most 25 s.
     pub const fn liveness(mut self, silence: Duration) -> Self {
         self.liveness = silence;
         self

@@ -145,7 +145,7 @@ impl Handle {
             if error.refused().is_some_and(|refused| refused.status == 409) {
                 return Ok(overtaken(&error));
             }
-            if !error.retry() || matches!(*self.0.state.borrow(), State::Ended { .. }) {
+            if !error.retry() {
                 return Err(error);
             }
             let wait = backoff.wait(error.refused().and_then(|refused| refused.retry_after));

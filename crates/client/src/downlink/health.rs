@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// So many streams in a row that came to nothing, and the network does not let streams through.
 const LIMIT: u32 = 3;
 
+/// Longer than any process lives; an instant plus the longest duration would overflow.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What streams have come to.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -20,10 +23,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) const fn new(probation: Duration, poll_for: Duration) -> Self {
+    pub(super) fn new(probation: Duration, poll_for: Duration) -> Self {
         Self {
             probation,
-            poll_for,
+            poll_for: poll_for.min(FOR_EVER),
             unhealthy: 0,
             poll_until: None,
         }
@@ -89,5 +92,15 @@ mod tests {
             health.unhealthy(start);
         }
         assert!(health.polls(start));
+    }
+
+    #[test]
+    fn the_longest_time_of_polling_is_no_end_of_time() {
+        let start = Instant::now();
+        let mut health = Health::new(secs(5), Duration::MAX);
+        for _ in 0..3 {
+            health.unhealthy(start);
+        }
+        assert!(health.polls(start + secs(86_400)));
     }
 }

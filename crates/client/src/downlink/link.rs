@@ -25,6 +25,9 @@ use crate::{Endpoint, Error, reconnect::Backoff, stream};
 /// So often a token is refused before a person has to sign in: a server that is starting may not know it yet.
 const SIGN_INS: u32 = 3;
 
+/// What a server is asked to wait at most: below what proxies commonly allow, and with 15 s for the answer in 40 s of liveness.
+const LONGEST_POLL: Duration = Duration::from_secs(25);
+
 /// Where an agent is among its orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -222,8 +225,7 @@ impl Link {
     /// Long-polls until it fails, or until a stream is to be tried again.
     async fn poll(&mut self) -> Next {
         self.shared.stands(State::Polling);
-        // At 40 s of liveness 25 s.
-        let wait = self.liveness * 5 / 8;
+        let wait = LONGEST_POLL.min(self.liveness / 8 * 5);
         while self.health.polls(Instant::now()) {
             let (asked, pairs) = (Instant::now(), self.pairs());
             let ask = move |endpoint| -> Asking<Answer> { Box::pin(wake(endpoint, pairs.clone(), wait)) };

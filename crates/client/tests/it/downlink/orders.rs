@@ -96,6 +96,19 @@ async fn an_old_place_is_never_named_with_a_new_epoch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_without_an_order_is_come_back_to_as_well() {
+    let _still = still();
+    let server = serve(vec![
+        stream(hello(EPOCH) + &command(1) + "id: 8\n\nid: none\n\n", Then::Close),
+        stream(hello(EPOCH) + &command(9), Then::Hold),
+    ]);
+    let mut link = builder(&server.url()).connect();
+    assert_eq!(orders(&mut link, 2).await, [1, 9]);
+    server.request();
+    assert!(server.request().contains("?after=8&"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_known_is_passed_over_and_what_cannot_be_understood_is_told() {
     let _still = still();
     let bad = format!(
@@ -189,6 +202,10 @@ async fn an_agent_that_is_slow_loses_nothing_and_holds_little() {
     });
     let _server = server.await.unwrap();
     settled().await;
+    assert!(
+        matches!(link.state(), State::Connected),
+        "it has not read so far as to see the end"
+    );
     // Longer than silence may be, but it is not the server that is silent.
     advance(Duration::from_secs(100)).await;
     settled().await;

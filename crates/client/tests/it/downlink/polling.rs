@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::advance;
 use turnwire_client::downlink::{Downlink, Ended, Item, State};
+use turnwire_proto::limits;
 
 use super::{
     EPOCH, builder, command, commands, hello, json, line, next, orders, seq, settled, still, sync, until_waiting,
@@ -97,6 +98,33 @@ async fn streams_of_which_not_even_an_answer_comes_and_what_is_none_count_too() 
     let mut link = builder(&server.url()).connect();
     assert_eq!(orders(&mut link, 1).await, [1]);
     assert!(matches!(link.state(), State::Polling));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_too_long_for_a_stream_comes_by_poll() {
+    let _still = still();
+    let long = json(1).replace(
+        "\"content\":\"1",
+        &format!("\"content\":\"1{}", "x".repeat(limits::SSE_LINE)),
+    );
+    let oversize = || held_back(&format!("event: command\ndata: {long}\nid: 1\n\n"));
+    let woken = answer("200 OK", "", &format!("{{\"cursor\":1,\"commands\":[{long}]}}"));
+    let server = serve(vec![oversize(), oversize(), oversize(), woken]);
+    let mut link = builder(&server.url()).connect();
+    assert_eq!(orders(&mut link, 1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_asks_for_no_more_than_a_server_gives() {
+    let _still = still();
+    let cut = || Reply::new("", Then::Close);
+    let server = serve(vec![cut(), cut(), cut(), woken(1, [1])]);
+    let mut link = builder(&server.url()).liveness(Duration::MAX).connect();
+    assert_eq!(orders(&mut link, 1).await, [1]);
+    for _ in 0..3 {
+        server.request();
+    }
+    assert_eq!(line(&server.request()), "GET /api/agent/wake?wait_ms=25000 HTTP/1.1");
 }
 
 #[tokio::test(start_paused = true)]
