@@ -1,6 +1,6 @@
 //! What can be asked and said of a downlink from anywhere: how it stands, acknowledgements, reports, the end.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
 use serde::Serialize;
@@ -65,14 +65,15 @@ impl Shared {
         self.agent.iter().map(|name| ("agent", name.to_string())).collect()
     }
 
-    /// Unless it has ended: then that stays.
+    /// Tells how it stands, where that is another. What has ended stays so, for the first reason.
     pub(super) fn stands(&self, state: State) {
         self.state.send_if_modified(|now| {
-            let going = !matches!(now, State::Ended { .. });
-            if going {
+            let same = mem::discriminant(now) == mem::discriminant(&state) && !matches!(now, State::Waiting { .. });
+            let changes = !same && !matches!(now, State::Ended { .. });
+            if changes {
                 *now = state;
             }
-            going
+            changes
         });
     }
 }

@@ -39,14 +39,14 @@ pub enum Ended {
     Closed,
     /// The server does not know the token (401), also not when it was asked again: a person has to sign in.
     #[error("the server does not know this token: {0}")]
-    Unauthorized(#[source] Arc<Error>),
+    Unauthorized(Arc<Error>),
     /// The token may not be this agent, or not any more (403, 410, or the stream's own word).
     #[error("the token may not be this agent any more: {0}")]
-    Revoked(#[source] Arc<Error>),
+    Revoked(Arc<Error>),
     /// Another downlink of the same agent was opened.
     #[error("another downlink of this agent has taken the place of this one")]
     Replaced,
     /// The server refused in a way that no later try mends.
     #[error("{0}")]
-    Refused(#[source] Arc<Error>),
+    Refused(Arc<Error>),
 }

@@ -20,7 +20,13 @@ async fn what_comes_is_given_out_as_it_came() {
     let body = hello(EPOCH) + &sync(4, "connected") + &command(5);
     let server = serve(vec![stream(body, Then::Hold)]);
     let mut link = builder(&server.url()).agent("a b".parse().unwrap()).connect();
+    let mut states = link.handle().states();
     assert_eq!(link.position(), None);
+    states.changed().await.unwrap();
+    assert!(
+        matches!(*states.borrow(), State::Connected),
+        "that it connects is no news"
+    );
     let reason = "connected".to_owned();
     assert_eq!(link.next().await, Some(Item::Sync { reason }));
     let Some(Item::Order(order)) = link.next().await else {
