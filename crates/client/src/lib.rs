@@ -15,7 +15,10 @@
 //! }
 //! # }
 //! ```
+//!
+//! An agent hears what it is told over a [`downlink`].
 
+pub mod downlink;
 mod endpoint;
 mod error;
 mod locate;
@@ -24,6 +27,7 @@ mod position;
 pub mod publish;
 mod reconnect;
 pub mod spool;
+mod stream;
 mod subscribe;
 
 pub use endpoint::{Endpoint, Running, filled};

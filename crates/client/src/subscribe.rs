@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes};
-use reqwest::{Method, Response, header};
+use reqwest::Response;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use turnwire_proto::{ControlFrame, Epoch, Event, GapReason, Kind, Name, Seq, limits, path, sse};
 
@@ -11,6 +11,7 @@ use crate::{
     Endpoint, Error,
     position::{Position, Verdict},
     reconnect::Backoff,
+    stream,
 };
 
 /// Silence after which a connection is dead: two heartbeats (15 s each) lost, and some.
@@ -234,23 +235,7 @@ impl Subscriber {
     fn open(&self) -> Opening {
         let endpoint = self.endpoint.clone();
         let pairs = self.query.pairs(&self.position);
-        Box::pin(async move {
-            // A local server that was started again may be elsewhere.
-            endpoint.refresh()?;
-            let request = endpoint
-                .stream(Method::GET, path::EVENTS)
-                .query(&pairs)
-                .header(header::ACCEPT, "text/event-stream")
-                .header(header::CACHE_CONTROL, "no-store");
-            let response = endpoint.send(request).await?;
-            let content_type = crate::error::header(&response, &header::CONTENT_TYPE).unwrap_or_default();
-            let essence = content_type.split(';').next().unwrap_or_default().trim();
-            if essence.eq_ignore_ascii_case("text/event-stream") {
-                Ok(response)
-            } else {
-                Err(Error::NotAStream(content_type.to_owned()))
-            }
-        })
+        Box::pin(async move { stream::open(endpoint, path::EVENTS, &pairs).await })
     }
 
     fn begin(&mut self, response: Response) {

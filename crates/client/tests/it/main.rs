@@ -1,6 +1,8 @@
 //! The client against a server that says exactly what a test wrote.
 
 #[cfg(test)]
+mod downlink;
+#[cfg(test)]
 #[cfg(feature = "prometheus")]
 mod prometheus;
 #[cfg(test)]

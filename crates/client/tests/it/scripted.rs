@@ -22,6 +22,7 @@ pub(crate) struct Reply {
     bytes: Vec<u8>,
     then: Then,
     before: Option<Box<dyn FnOnce() + Send>>,
+    more: Option<Receiver<String>>,
 }
 
 impl Reply {
@@ -30,7 +31,15 @@ impl Reply {
             bytes: bytes.into(),
             then,
             before: None,
+            more: None,
         }
+    }
+
+    /// More of it, piece by piece when the test says so, until it drops the sender. Connections after this one wait.
+    pub(crate) fn more(mut self) -> (Self, Sender<String>) {
+        let (say, more) = channel();
+        self.more = Some(more);
+        (self, say)
     }
 
     /// Something that happens when the request has come and is not answered yet.
@@ -62,6 +71,7 @@ pub(crate) fn answer(status: &str, head: &str, body: &str) -> Reply {
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
     requests: Receiver<String>,
+    written: Receiver<()>,
     _held: Receiver<TcpStream>,
 }
 
@@ -70,9 +80,14 @@ impl Scripted {
         format!("http://{}", self.address)
     }
 
-    /// The head of the next request that was made.
+    /// The head of the next request that was made, and its body.
     pub(crate) fn request(&self) -> String {
         self.requests.recv_timeout(Duration::from_secs(30)).expect("a request")
+    }
+
+    /// Waits until the next reply has been written.
+    pub(crate) fn written(&self) {
+        self.written.recv_timeout(Duration::from_secs(30)).expect("a reply");
     }
 
     /// Whether all requests that came have been looked at.
@@ -87,15 +102,23 @@ pub(crate) fn serve(replies: Vec<Reply>) -> Scripted {
     let address = listener.local_addr().expect("a bound socket has an address");
     let (to_requests, requests) = channel();
     let (hold, held) = channel();
-    thread::spawn(move || run(&listener, replies, &to_requests, &hold));
+    let (wrote, written) = channel();
+    thread::spawn(move || run(&listener, replies, &to_requests, &wrote, &hold));
     Scripted {
         address,
         requests,
+        written,
         _held: held,
     }
 }
 
-fn run(listener: &TcpListener, replies: Vec<Reply>, requests: &Sender<String>, hold: &Sender<TcpStream>) {
+fn run(
+    listener: &TcpListener,
+    replies: Vec<Reply>,
+    requests: &Sender<String>,
+    wrote: &Sender<()>,
+    hold: &Sender<TcpStream>,
+) {
     for reply in replies {
         let Ok((mut connection, _)) = listener.accept() else {
             return;
@@ -104,6 +127,11 @@ fn run(listener: &TcpListener, replies: Vec<Reply>, requests: &Sender<String>, h
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|n| n == 1) {
             head.push(byte[0]);
+        }
+        // A body that was left unread would cost the client its answer.
+        let mut body = vec![0; length(&head)];
+        if connection.read_exact(&mut body).is_ok() {
+            head.extend_from_slice(&body);
         }
         if let Some(before) = reply.before {
             before();
@@ -115,8 +143,21 @@ fn run(listener: &TcpListener, replies: Vec<Reply>, requests: &Sender<String>, h
                 break;
             }
         }
+        let _ = wrote.send(());
+        for piece in reply.more.iter().flatten() {
+            if connection.write_all(piece.as_bytes()).is_err() {
+                break;
+            }
+        }
         if matches!(reply.then, Then::Hold) {
             let _ = hold.send(connection);
         }
     }
+}
+
+/// The `Content-Length` of a head; 0 without one.
+fn length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_lowercase();
+    let value = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    value.map_or(0, |value| value.trim().parse().expect("a length"))
 }
