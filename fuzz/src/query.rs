@@ -5,7 +5,7 @@ use turnwire_proto::{Kind, Name, Seq, limits};
 
 #[path = "../../crates/server/src/http/query.rs"]
 mod parser;
-use parser::{EventQuery, HISTORY, NONE, SESSIONS, STREAM};
+use parser::{AGENT, COMMANDS, DOWNLINK, EventQuery, HISTORY, NONE, SESSIONS, STATE, STREAM, WAKE};
 
 use crate::hub::Start;
 
@@ -31,7 +31,7 @@ impl Refusal {
 
 pub(crate) fn run(text: &str) {
     let (query, last_event_id) = text.split_once('\n').map_or((text, None), |(q, id)| (q, Some(id)));
-    for known in [STREAM, HISTORY, SESSIONS, NONE] {
+    for known in [STREAM, HISTORY, SESSIONS, STATE, COMMANDS, DOWNLINK, WAKE, AGENT, NONE] {
         match EventQuery::parse(Some(query), known) {
             Ok(read) => accepted(&read, last_event_id),
             Err(refusal) => refused(&refusal, query),
@@ -53,6 +53,9 @@ fn accepted(read: &EventQuery, last_event_id: Option<&str>) {
     assert!(read.limit.is_none_or(|limit| (1..=limits::PAGE).contains(&limit)));
     assert!(read.after.is_none() || read.before.is_none());
     assert!(read.search.as_ref().is_none_or(|search| search.len() <= 4 * 1000));
+    if let Err(refusal) = read.agent() {
+        assert!(what.agents.len() > 1, "{refusal:?}");
+    }
     let again = EventQuery::parse(Some(&spelt(read)), STREAM).expect("what was accepted is accepted again");
     assert_eq!((&again.what, again.after, again.epoch), (what, read.after, read.epoch));
     match read.start(last_event_id) {

@@ -488,7 +488,7 @@ const FOLDS = {
     this.mark(event, 'Agent started', event.agent ?? '');
   },
   agent_end(event, data) {
-    this.mark(event, 'Agent ended', exit(data), num(/** @type {{ exit_code?: unknown }} */ (data).exit_code) ? 'bad' : '');
+    this.mark(event, 'Agent ended', str(data.model));
   },
   agent_online(event) {
     this.mark(event, 'Agent online', event.agent ?? '');

@@ -108,10 +108,11 @@ declare namespace Wire {
     status_changed: StatusChanged;
     note: Note;
     error: ErrorBody;
-    agent_start: Empty;
-    agent_end: Empty;
+    agent_start: AgentStart;
+    agent_end: AgentEnd;
     agent_online: Empty;
     agent_offline: Empty;
+    agent_state: AgentState;
     approval_request: ApprovalRequest;
     approval_decision: ApprovalDecision;
     command: CommandBody;
@@ -333,6 +334,42 @@ declare namespace Wire {
     retry?: boolean;
   }
 
+  /** Of `agent_start`. */
+  interface AgentStart {
+    /** The vendor's name of the model. */
+    model?: string;
+    /** Who serves it. */
+    model_provider?: string;
+  }
+
+  /** Of `agent_end`. */
+  interface AgentEnd {
+    /** The vendor's name of the model. */
+    model?: string;
+    /** Who served it. */
+    model_provider?: string;
+    /** How long it ran. */
+    duration_ms?: number;
+    /** Tokens in all. */
+    usage?: Usage;
+    /** What it cost. */
+    cost_usd?: number;
+  }
+
+  /** Of `agent_state`: all of it, not what has changed. Its sessions are not here: they are not for every reader. */
+  interface AgentState {
+    /** What it can be told. */
+    capabilities: string[];
+    /** The agent program's version. */
+    version?: string;
+    /** The model that it uses. */
+    model?: string;
+    /** What it does. */
+    state?: string;
+    /** Whether it is signed in to its vendor. */
+    login?: string;
+  }
+
   /** Of `approval_request`. */
   interface ApprovalRequest {
     /** Its identity. */
@@ -383,8 +420,12 @@ declare namespace Wire {
     command_id: string;
     /** `queued`, `delivered`, `acked`, `done`, `failed`, `expired`, `withdrawn`. */
     state: string;
-    /** Why it failed. */
+    /** Why it failed or was withdrawn. */
     reason?: string;
+    /** What came of it. */
+    result?: unknown;
+    /** Who withdrew it. */
+    by?: string;
   }
 
   /** Of `task_start`. */
