@@ -91,13 +91,7 @@ pub(crate) struct Serve {
     #[arg(long, conflicts_with = "allow_remote")]
     pub no_auth: bool,
     /// A host name by which it may be called, besides its address and loopback's names (repeatable)
-    #[arg(
-        long,
-        env = "TURNWIRE_ALLOW_HOST",
-        alias = "allowed-host",
-        value_name = "HOST",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "TURNWIRE_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// An origin whose pages may use it, such as <https://agents.example.org:8443>, where a proxy gives it another host (repeatable)
     #[arg(long, env = "TURNWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]

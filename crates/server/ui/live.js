@@ -184,11 +184,6 @@ export class LiveSessions extends Live {
   #apply(event) {
     const id = event.session_id;
     if (!id) return;
-    if (event.type === 'history_trimmed' && event.data?.what === 'session') {
-      this.#all.delete(id);
-      this.#changed.value += 1;
-      return;
-    }
     let summary = this.#all.get(id);
     const before = summary?.session.peek();
     if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));

@@ -19,11 +19,22 @@ pub(crate) fn jitter(bound: u64) -> u64 {
     u64::from_le_bytes(bytes).checked_rem(bound).unwrap_or(0)
 }
 
-/// What opens a stream: how long to wait before coming back, a sign of life, hello, known gaps, the place where it begins.
-pub(super) fn opening(subscription: &mut Subscription) -> Vec<u8> {
+/// How many milliseconds a client is to wait before it comes back.
+pub(crate) fn retry_ms() -> u64 {
+    RETRY_MS + jitter(RETRY_SPREAD_MS)
+}
+
+/// What every stream begins with: how long to wait before coming back, and a sign of life.
+pub(crate) fn first_bytes() -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
-    sse::retry(RETRY_MS + jitter(RETRY_SPREAD_MS), &mut out);
+    sse::retry(retry_ms(), &mut out);
     out.extend_from_slice(sse::COMMENT_CONNECTED);
+    out
+}
+
+/// What opens a stream of events: the first bytes, hello, known gaps, the place where it begins.
+pub(super) fn opening(subscription: &mut Subscription) -> Vec<u8> {
+    let mut out = first_bytes();
     for frame in subscription.opening() {
         sse::control(&frame, &mut out);
     }

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
 pub(crate) use accept::{Front, serve};
-pub(crate) use frames::jitter;
+pub(crate) use frames::{first_bytes, jitter, retry_ms};
 pub(crate) use pieces::Pieces;
 pub(crate) use reactor::Reactor;
 

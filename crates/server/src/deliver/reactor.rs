@@ -8,7 +8,10 @@ use tokio::{
 };
 use turnwire_proto::Seq;
 
-use super::{frames::jitter, pieces, stream};
+use super::{
+    frames::{jitter, retry_ms},
+    pieces, stream,
+};
 use crate::{auth::Auth, config::Limits, observe::Metrics, shutdown::Tasks};
 
 /// What every stream needs to know. One for all of them.
@@ -30,7 +33,7 @@ impl Shared {
         self.tasks
             .stopping()
             .is_cancelled()
-            .then(|| ("shutdown", Some(Duration::from_millis(1000 + jitter(2000)))))
+            .then(|| ("shutdown", Some(Duration::from_millis(retry_ms()))))
     }
 
     /// How long a stream goes on after the server was told to stop, so that clients do not all come back at once.

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     auth::{Agent, Auth, Grant, Standing},
     control::{Downlink, Next},
-    deliver::{Pieces, Streaming, jitter},
+    deliver::{Pieces, Streaming, first_bytes, jitter, retry_ms},
     hub::Start,
     observe::Metrics,
 };
@@ -80,9 +80,7 @@ async fn stream(
 ) -> Result<Streaming, Refusal> {
     let query = EventQuery::parse(query.as_deref(), query::DOWNLINK)?;
     let (downlink, hello, reason) = open(&app, &grant, &query, &headers).await?;
-    let mut opening = Vec::with_capacity(256);
-    sse::retry(1000 + jitter(2000), &mut opening);
-    opening.extend_from_slice(sse::COMMENT_CONNECTED);
+    let mut opening = first_bytes();
     sse::control(&hello, &mut opening);
     sse::named(
         "sync",
@@ -178,7 +176,7 @@ impl Line {
                 () = stopping.cancelled(), if self.until.is_none() => self.stopping(),
                 () = sleep_until(due) => {
                     if self.until.is_some_and(|until| until <= Instant::now()) {
-                        return Some(self.bye("shutdown", Some(1000 + jitter(2000))));
+                        return Some(self.bye("shutdown", Some(retry_ms())));
                     }
                     if heartbeat <= Instant::now() {
                         return Some(sse::COMMENT_HEARTBEAT.to_vec());
