@@ -299,6 +299,8 @@ optional_bodies! {
         message: String,
         /// Other arguments than it asked for.
         arguments: Json,
+        /// Every later call of this tool in this session is approved too.
+        always: bool,
     }
     /// Of `command`.
     CommandBody {

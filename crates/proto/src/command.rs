@@ -2,53 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Name, Object, Seq, Timestamp};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$word_doc])* #[serde(rename = $text)] $word,)*
-        }
-
-        impl $name {
-            /// Every one, in the order of `docs/protocol.md`.
-            pub const ALL: &[Self] = &[$(Self::$word),*];
-
-            /// As it is spelt on the wire.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$word => $text),* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = UnknownWord;
-
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($text => Ok(Self::$word),)*
-                    _ => Err(UnknownWord { what: $what, all: &[$($text),*] }),
-                }
-            }
-        }
-    };
-}
-
-/// Not one of the words that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no {what}; there are {}", all.join(", "))]
-pub struct UnknownWord {
-    what: &'static str,
-    all: &'static [&'static str],
-}
+use crate::{EventId, Name, Object, Seq, Timestamp, words::words};
 
 words! {
     /// What an agent is told to do. Each has its arguments' type here.
@@ -123,7 +77,12 @@ args! {
     MessageArgs {
         /// What is said, at most [`crate::limits::MESSAGE`] bytes.
         content: String,
-    } with {}
+    } with {
+        /// Who says it, in the words of whoever passes it on.
+        user_id: Name,
+        /// What it is about, in the same words.
+        project_id: Name,
+    }
     /// Of [`Action::Cancel`] and [`Action::Interrupt`].
     TurnArgs {} with {
         /// Only this turn: an order that comes late must not end the next one.

@@ -11,6 +11,7 @@
 //! assert_eq!(event.kind.as_str(), "note");
 //! ```
 
+pub mod approval;
 mod body;
 pub mod command;
 mod control;
@@ -27,6 +28,7 @@ mod scope;
 mod selector;
 pub mod sse;
 mod time;
+mod words;
 
 pub use body::{
     AgentEnd, AgentStart, AgentState, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody,
@@ -47,3 +49,4 @@ pub use name::{InvalidName, Name};
 pub use scope::{InvalidScope, Reach, Scope, Scopes};
 pub use selector::{PUBLIC_SOURCE, Selector, Subject, Visibility};
 pub use time::Timestamp;
+pub use words::UnknownWord;

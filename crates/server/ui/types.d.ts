@@ -398,6 +398,8 @@ declare namespace Wire {
     message?: string;
     /** Other arguments than it asked for. */
     arguments?: unknown;
+    /** Every later call of this tool in this session is approved too. */
+    always?: boolean;
   }
 
   /** Of `command`. */

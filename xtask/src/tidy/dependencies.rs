@@ -13,6 +13,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("turnwire-formats", &["turnwire-proto"]),
     ("turnwire-client", &["turnwire-proto"]),
     (
+        "turnwire-runner",
+        &["turnwire-proto", "turnwire-adapters", "turnwire-client"],
+    ),
+    (
         "turnwire-server",
         &[
             "turnwire-proto",
@@ -28,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-adapters",
             "turnwire-formats",
             "turnwire-client",
+            "turnwire-runner",
             "turnwire-server",
         ],
     ),
