@@ -4,6 +4,8 @@
 //! Time is a number that the test counts up, so nothing depends on how fast the machine is. A run is its seed: it is printed, and
 //! `SEED=n cargo nextest run -p turnwire-server control::tests` runs that one alone.
 
+mod inbox;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;

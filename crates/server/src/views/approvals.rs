@@ -63,6 +63,16 @@ pub(crate) struct Due {
     pub(crate) pending: i64,
 }
 
+/// An approval that has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    pub(crate) standing: Standing,
+    /// What people call its session.
+    pub(crate) title: Option<String>,
+    /// Where the event stands that changed it.
+    pub(crate) changed: Seq,
+}
+
 const COLUMNS: &str =
     "seq, id, session_id, agent, turn_id, tool, call_id, arguments, arguments_bytes, title, title_bytes, requested,
     expires, state, decided, decided_seq, by, message, updated, always, next";
@@ -221,6 +231,30 @@ pub(crate) fn due(db: &Connection, wait: std::time::Duration, now: Timestamp, li
         then: then.into_iter().flatten().min().and_then(Timestamp::from_millis),
         pending: pending.unwrap_or_default(),
     })
+}
+
+/// The next approvals that have changed since a place, in the order of their last changes.
+pub(crate) fn news(
+    db: &Connection,
+    after: Seq,
+    wait: std::time::Duration,
+    now: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<News>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, last_seq, (SELECT title FROM sessions WHERE id = session_id) FROM approvals
+         WHERE last_seq > ?1 ORDER BY last_seq LIMIT ?2"
+    );
+    let (wait, limit) = (millis(wait), i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut statement = db.prepare_cached(&sql)?;
+    let news = statement.query_map(params![from_seq(after), limit], |row| {
+        Ok(News {
+            standing: standing(row, wait, now)?,
+            changed: row.get(21).map(to_seq)?,
+            title: row.get(22)?,
+        })
+    })?;
+    news.collect()
 }
 
 /// Where the newest event stands that changed an approval.

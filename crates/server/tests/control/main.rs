@@ -12,6 +12,7 @@ mod commands;
 mod downlink;
 mod keys;
 mod line;
+mod notify;
 mod restart;
 #[expect(dead_code, reason = "shared with the other suite, which uses all of it")]
 #[path = "../it/stream.rs"]
