@@ -99,6 +99,10 @@ metrics! {
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
+    /// Chats that were answered.
+    chat_replies: CountBy = "chat_replies", "Chats over POST that were answered, by what came of them";
+    /// WebSockets that are open.
+    chat_sockets: Gauge = "chat_sockets_open", "WebSockets of chats that are open";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }

@@ -3,6 +3,7 @@
 mod agents;
 pub(crate) mod app;
 pub mod body;
+mod chat;
 mod commands;
 mod downlink;
 mod events;

@@ -46,6 +46,11 @@ impl Refusal {
         self
     }
 
+    /// What the client is told, in the one shape.
+    pub(crate) const fn reply(&self) -> &ErrorReply {
+        &self.reply
+    }
+
     /// The code.
     #[must_use]
     pub const fn code(&self) -> Code {
