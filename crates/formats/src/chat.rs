@@ -37,7 +37,9 @@ impl Frame {
     /// A frame of an event: its place, its time and its turn.
     #[must_use]
     pub fn of(kind: &str, event: &Event) -> Self {
-        let frame = Self::new(kind).with("seq", &event.seq).with("timestamp", &event.timestamp);
+        let frame = Self::new(kind)
+            .with("seq", &event.seq)
+            .with("timestamp", &event.timestamp);
         frame.with_some("turn_id", event.turn_id.as_ref())
     }
 
@@ -63,7 +65,8 @@ impl Frame {
         self.0.push_str(key);
         self.0.push_str("\":");
         // Plain data, which serde_json always writes.
-        self.0.push_str(&serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()));
+        self.0
+            .push_str(&serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()));
     }
 
     /// Its JSON.
@@ -150,7 +153,9 @@ impl Chat {
             "note" => with_all(frame("note"), &read::<Note>(event)?),
             "error" => {
                 let body: ErrorBody = read(event)?;
-                let error = frame("error").with("code", "agent_error").with("message", &body.message);
+                let error = frame("error")
+                    .with("code", "agent_error")
+                    .with("message", &body.message);
                 error.with("component", &body.component).with_some("retry", body.retry)
             }
             "command" => {
@@ -191,9 +196,13 @@ impl Chat {
             parent_tool_call_id,
         } = read(event)?;
         if role != "assistant" {
-            let frame = Frame::of("message", event).with("role", &role).with("content", &content);
+            let frame = Frame::of("message", event)
+                .with("role", &role)
+                .with("content", &content);
             let frame = frame.with_some("message_id", message_id);
-            return Some(Mapped::Frame(frame.with_some("parent_tool_call_id", parent_tool_call_id)));
+            return Some(Mapped::Frame(
+                frame.with_some("parent_tool_call_id", parent_tool_call_id),
+            ));
         }
         let body = TextDelta {
             content: String::new(),
@@ -245,7 +254,9 @@ fn with_all<T: Serialize>(mut frame: Frame, body: &T) -> Frame {
 }
 
 fn spoken(frame: Frame, body: &TextDelta, content: &str) -> Frame {
-    let frame = frame.with("content", content).with_some("message_id", body.message_id.as_ref());
+    let frame = frame
+        .with("content", content)
+        .with_some("message_id", body.message_id.as_ref());
     frame.with_some("parent_tool_call_id", body.parent_tool_call_id.as_ref())
 }
 
@@ -260,7 +271,9 @@ fn tool_start(event: &Event) -> Option<Frame> {
 fn tool_progress(event: &Event) -> Option<Frame> {
     let body: ToolProgress = read(event)?;
     let frame = Frame::of("tool_progress", event).with("tool_call_id", &body.tool_call_id);
-    let frame = frame.with_some("tool_name", body.tool).with_some("progress", body.content);
+    let frame = frame
+        .with_some("tool_name", body.tool)
+        .with_some("progress", body.content);
     let frame = frame.with_some("args_delta", body.arguments_delta);
     Some(frame.with_some("elapsed_ms", body.elapsed_ms))
 }
@@ -269,7 +282,9 @@ fn tool_end(event: &Event) -> Option<Frame> {
     let body: ToolCall = read(event)?;
     let frame = Frame::of("tool_end", event).with("tool_name", &body.tool);
     let frame = frame.with("tool_call_id", &body.tool_call_id);
-    let frame = frame.with_some("duration_ms", body.duration_ms).with("is_error", &!body.success);
+    let frame = frame
+        .with_some("duration_ms", body.duration_ms)
+        .with("is_error", &!body.success);
     let frame = frame.with_some("output_summary", summary(body.output.as_ref(), body.error.as_deref()));
     Some(frame.with_some("parent_tool_call_id", body.parent_tool_call_id))
 }
@@ -277,8 +292,12 @@ fn tool_end(event: &Event) -> Option<Frame> {
 fn approval_request(event: &Event) -> Option<Frame> {
     let body: ApprovalRequest = read(event)?;
     let frame = Frame::of("approval_request", event).with("approval_id", &body.approval_id);
-    let frame = frame.with("tool_name", &body.tool).with_some("tool_call_id", body.tool_call_id);
-    let frame = frame.with_some("tool_args", body.arguments).with_some("title", body.title);
+    let frame = frame
+        .with("tool_name", &body.tool)
+        .with_some("tool_call_id", body.tool_call_id);
+    let frame = frame
+        .with_some("tool_args", body.arguments)
+        .with_some("title", body.title);
     Some(frame.with_some("expires_at", body.expires_at))
 }
 
@@ -288,7 +307,11 @@ fn command_state(event: &Event) -> Option<Mapped> {
     let frame = Frame::of("command_state", event).with("command_id", &body.command_id);
     let frame = frame.with("state", &body.state).with_some("reason", body.reason);
     let frame = frame.with_some("result", body.result).with_some("by", body.by);
-    Some(if ended { Mapped::CommandEnd(frame) } else { Mapped::Frame(frame) })
+    Some(if ended {
+        Mapped::CommandEnd(frame)
+    } else {
+        Mapped::Frame(frame)
+    })
 }
 
 /// The beginning of what a tool has answered, as text: enough to show.

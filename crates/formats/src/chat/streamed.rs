@@ -86,9 +86,17 @@ impl Streamed {
                 && !piece.cut
                 && content.starts_with(&piece.text)
         };
-        let at = self.0.iter().position(exactly).or_else(|| self.0.iter().rposition(perhaps));
+        let at = self
+            .0
+            .iter()
+            .position(exactly)
+            .or_else(|| self.0.iter().rposition(perhaps));
         let Some(at) = at else {
-            return if content.is_empty() { Whole::Had } else { Whole::Rest(content) };
+            return if content.is_empty() {
+                Whole::Had
+            } else {
+                Whole::Rest(content)
+            };
         };
         let piece = self.0.remove(at);
         if piece.cut {

@@ -506,7 +506,10 @@ impl Desk {
 
     /// What a message says, as the words of its session: they are there once, whoever gave the command and whoever takes it on.
     fn said(&self, command: &Command) -> Option<NewEvent> {
-        let session_id = command.session_id.clone().filter(|_| command.action == Action::Message)?;
+        let session_id = command
+            .session_id
+            .clone()
+            .filter(|_| command.action == Action::Message)?;
         let body = Message {
             role: "user".to_owned(),
             content: command.args.read::<MessageArgs>().ok()?.content,

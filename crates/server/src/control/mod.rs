@@ -224,8 +224,7 @@ impl Control {
                     let online = desk.presence.get(&name).map(|agent| agent.online);
                     let online = online.or_else(|| desk.open(&name).next().map(|_| false));
                     let text = || format!("there is no agent {name}: none of this name was ever there");
-                    let online =
-                        online.ok_or_else(|| Refusal::new(Code::NotFound, text()).with("field", "agent"))?;
+                    let online = online.ok_or_else(|| Refusal::new(Code::NotFound, text()).with("field", "agent"))?;
                     return Ok((name, online));
                 }
                 let online = desk.presence.iter().filter(|(_, agent)| agent.online);

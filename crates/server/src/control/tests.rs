@@ -437,7 +437,11 @@ async fn legal(log: &dyn Log, model: &Model, seed: u64) {
             "message" => {
                 let body: Message = event.data.read().unwrap();
                 assert_eq!((body.role.as_str(), body.content.as_str()), ("user", "hello"));
-                assert_eq!(told.last().map(|(id, _)| id), body.message_id.as_ref(), "seed {seed}: behind its command");
+                assert_eq!(
+                    told.last().map(|(id, _)| id),
+                    body.message_id.as_ref(),
+                    "seed {seed}: behind its command"
+                );
                 said.push((body.message_id.unwrap(), event.session_id));
             }
             "command_state" => {
@@ -453,7 +457,10 @@ async fn legal(log: &dyn Log, model: &Model, seed: u64) {
     let wanted: Vec<_> = model.known.iter().map(|one| (one.id.to_string(), one.state)).collect();
     assert_eq!(told, wanted, "seed {seed}");
     // What is said in a session is among its words, once.
-    let messages = model.known.iter().filter(|one| one.action == Action::Message && one.session.is_some());
+    let messages = model
+        .known
+        .iter()
+        .filter(|one| one.action == Action::Message && one.session.is_some());
     let wanted: Vec<_> = messages.map(|one| (one.id.to_string(), one.session.clone())).collect();
     assert_eq!(said, wanted, "seed {seed}");
 }

@@ -13,8 +13,8 @@ use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
 use super::{
-    Refusal, agents, chat, commands, downlink, events, guard, health, history, pair, sessions, state, tickets, tokens, turns,
-    ui,
+    Refusal, agents, chat, commands, downlink, events, guard, health, history, pair, sessions, state, tickets, tokens,
+    turns, ui,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 

@@ -23,13 +23,7 @@ use turnwire_proto::{
     path,
 };
 
-use super::{
-    App, Refusal,
-    body::Json,
-    commands::ORDER,
-    pair::secret_reply,
-    query::EventQuery,
-};
+use super::{App, Refusal, body::Json, commands::ORDER, pair::secret_reply, query::EventQuery};
 use crate::{
     auth::{Auth, Chat, Control, FIRST_USE, Grant, TicketError, TicketKind},
     control::End,
@@ -120,7 +114,8 @@ fn wait(asked: Option<u64>, most: Duration) -> Result<Duration, Refusal> {
 /// # Errors
 /// It did not come in time, or the server stops before.
 async fn ended(app: &App, grant: &Grant<Control>, command: &Command, until: Instant) -> Result<Command, Refusal> {
-    let told = match app.control().end(grant, command.id).await? {
+    let end = app.control().end(grant, command.id).await;
+    let told = match end.map_err(|refusal| named(refusal, command))? {
         End::Come(command) => return Ok(*command),
         End::ToCome(told) => told,
     };
@@ -142,16 +137,26 @@ async fn ended(app: &App, grant: &Grant<Control>, command: &Command, until: Inst
 
 /// What a chat is told when its wait has ended: nothing has been taken back.
 async fn late(app: &App, grant: &Grant<Control>, command: &Command) -> Refusal {
-    let now = app.control().get(grant, command.id).await.unwrap_or_else(|_| command.clone());
+    let now = app
+        .control()
+        .get(grant, command.id)
+        .await
+        .unwrap_or_else(|_| command.clone());
     let there = app.control().addressee(Some(command.agent.clone())).await;
     let online = there.is_ok_and(|(_, online)| online);
     let agent = &command.agent;
     let text = match now.state {
         Stands::Queued | Stands::Delivered if !online => {
-            format!("agent {agent} is offline; the message waits for it until {}", command.expires)
+            format!(
+                "agent {agent} is offline; the message waits for it until {}",
+                command.expires
+            )
         }
         Stands::Queued | Stands::Delivered => {
-            format!("agent {agent} has not taken the message on; it waits until {}", command.expires)
+            format!(
+                "agent {agent} has not taken the message on; it waits until {}",
+                command.expires
+            )
         }
         _ => format!("agent {agent} has not replied in time; its turn goes on"),
     };
@@ -198,7 +203,10 @@ async fn ticket(
     if let Some(session) = &session_id {
         said::may_chat(&grant, session)?;
     } else if after.is_some() {
-        return Err(Refusal::field("after", "`after` is a place in a session: `session_id` must name it"));
+        return Err(Refusal::field(
+            "after",
+            "`after` is a place in a session: `session_id` must name it",
+        ));
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     let texts = [
@@ -211,18 +219,24 @@ async fn ticket(
             query.append_pair(key, &value);
         }
     }
+    let path = match query.finish() {
+        query if query.is_empty() => path::CHAT_STREAM.to_owned(),
+        query => format!("{}?{query}", path::CHAT_STREAM),
+    };
     let auth = Auth::from_ref(&app);
-    let issue = |query: &str| auth.issue_ticket(grant.principal(), &format!("{}?{query}", path::CHAT_STREAM), TicketKind::Once);
-    let ticket = issue(&query.finish()).map_err(|error| match error {
+    let issued = auth.issue_ticket(grant.principal(), &path, TicketKind::Once);
+    let ticket = issued.map_err(|error| match error {
         // A name is at most 256 bytes, so what there is fits.
         TicketError::Resource(why) => Refusal::field("session_id", format!("`session_id` {why}")),
         TicketError::TooMany(why) => Refusal::new(Code::Overloaded, why.to_string()).with("limit", why.limit),
     })?;
-    query.append_pair("ticket", ticket.expose());
     let wait = i64::try_from(FIRST_USE.as_millis()).unwrap_or(i64::MAX);
     let expires = Timestamp::from_millis(Timestamp::now().millis().saturating_add(wait));
-    let url = format!("{}?{}", path::CHAT_STREAM, query.finish());
-    Ok(secret_reply(&json!({"ticket": ticket.expose(), "expires": expires, "url": url})))
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let url = format!("{path}{joint}ticket={}", ticket.expose());
+    Ok(secret_reply(
+        &json!({"ticket": ticket.expose(), "expires": expires, "url": url}),
+    ))
 }
 
 /// Whether a browser's page asks without saying which one: what a cookie alone proves is not enough to speak.

@@ -301,7 +301,8 @@ pub(crate) fn get(db: &Connection, session: &str, turn_id: &str) -> rusqlite::Re
         return Ok(None);
     };
     let turn = of_id(db, n, turn_id)?;
-    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn)).transpose()
+    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn))
+        .transpose()
 }
 
 /// The turn of a session whose end stands at this place.
@@ -314,7 +315,8 @@ pub(crate) fn ended_at(db: &Connection, session: &str, end: Seq) -> rusqlite::Re
         .prepare_cached(&sql)?
         .query_row(params![n, from_seq(end)], turn)
         .optional()?;
-    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn)).transpose()
+    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn))
+        .transpose()
 }
 
 /// A session's turns that began before `before`, newest first.

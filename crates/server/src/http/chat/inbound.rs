@@ -94,7 +94,10 @@ pub(super) fn read(text: &str) -> (Label, Result<Inbound, Refusal>) {
         Some("approval_response") => body::parse(bytes).map(Inbound::Approval),
         Some("resume") => body::parse(bytes).map(Inbound::Resume),
         Some("ping") => body::parse::<Ping>(bytes).map(|_| Inbound::Ping),
-        Some(_) => Err(Refusal::field("type", format!("`type` is none that is known here; there are {KINDS}"))),
+        Some(_) => Err(Refusal::field(
+            "type",
+            format!("`type` is none that is known here; there are {KINDS}"),
+        )),
         None => Err(Refusal::field("type", format!("`type` is missing; there are {KINDS}"))),
     };
     let kind = head.kind.map(|kind| kind.chars().take(64).collect());

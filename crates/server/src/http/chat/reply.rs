@@ -95,7 +95,11 @@ pub(super) async fn of_command(app: &App, command: &Command) -> Result<Outcome, 
     let mut outcome = Outcome::of(session, Some(id), turn.as_ref(), calls);
     outcome.ok = result.get("ok").and_then(Value::as_bool).unwrap_or(outcome.ok);
     outcome.note = text("note").or(outcome.note);
-    if let Some(usage) = result.get("usage").cloned().and_then(|usage| serde_json::from_value(usage).ok()) {
+    if let Some(usage) = result
+        .get("usage")
+        .cloned()
+        .and_then(|usage| serde_json::from_value(usage).ok())
+    {
         outcome.usage = usage;
     }
     let took = command.updated.millis().saturating_sub(command.issued.millis());
@@ -120,7 +124,10 @@ pub(super) async fn of_command(app: &App, command: &Command) -> Result<Outcome, 
 }
 
 fn none(command: &Command) -> Refusal {
-    let text = format!("message {} is of no session, so nothing is known of its reply", command.id);
+    let text = format!(
+        "message {} is of no session, so nothing is known of its reply",
+        command.id
+    );
     Refusal::new(Code::NotFound, text).with("field", "id")
 }
 
@@ -152,10 +159,19 @@ impl Outcome {
 
     /// The frame of the event that ends it.
     pub(super) fn frame(self, event: &Event) -> Frame {
-        let frame = Frame::new("done").with("seq", &event.seq).with("timestamp", &event.timestamp);
-        let frame = frame.with("session_id", &self.session_id).with_some("turn_id", self.turn_id);
-        let frame = frame.with("ok", &self.ok).with_some("note", self.note).with("reply", &self.reply);
-        let frame = frame.with_some("duration_ms", self.duration_ms).with("usage", &self.usage);
+        let frame = Frame::new("done")
+            .with("seq", &event.seq)
+            .with("timestamp", &event.timestamp);
+        let frame = frame
+            .with("session_id", &self.session_id)
+            .with_some("turn_id", self.turn_id);
+        let frame = frame
+            .with("ok", &self.ok)
+            .with_some("note", self.note)
+            .with("reply", &self.reply);
+        let frame = frame
+            .with_some("duration_ms", self.duration_ms)
+            .with("usage", &self.usage);
         let mut frame = frame.with_some("cost_usd", self.cost_usd);
         for (field, value) in &self.beside {
             frame = frame.with(field, value);
@@ -176,7 +192,10 @@ fn brief(call: &Brief) -> Value {
     put("tool_call_id", call.tool_call_id.clone().map(Value::from));
     put("parent_tool_call_id", call.parent.clone().map(Value::from));
     put("duration_ms", call.duration_ms.map(Value::from));
-    put("output_summary", summary(call.output.as_ref(), call.error.as_deref()).map(Value::from));
+    put(
+        "output_summary",
+        summary(call.output.as_ref(), call.error.as_deref()).map(Value::from),
+    );
     out
 }
 
@@ -198,7 +217,9 @@ async fn last_said(app: &App, session: &Name, turn: &Turn, id: Option<&str>) -> 
                 (Some(of), Some(id)) => of.as_str() == id,
                 _ => true,
             };
-            let Ok(body) = event.data.read::<Message>() else { continue };
+            let Ok(body) = event.data.read::<Message>() else {
+                continue;
+            };
             let own = body.role == "assistant" && body.parent_tool_call_id.is_none() && !body.content.is_empty();
             if is_its && own {
                 return Ok(Some(body.content));
@@ -251,7 +272,10 @@ pub(super) fn not_done(command: &Command) -> Refusal {
             Refusal::new(Code::TurnFailed, text)
         }
         (State::Failed, reason) => {
-            let text = format!("agent {agent} could not do it: {}", reason.unwrap_or("it does not say why"));
+            let text = format!(
+                "agent {agent} could not do it: {}",
+                reason.unwrap_or("it does not say why")
+            );
             Refusal::new(Code::TurnFailed, text)
         }
         (State::Expired, _) => {

@@ -54,7 +54,10 @@ impl Said {
             (None, Some(message)) => ("message", message),
             (None, None) => return Err(Refusal::field("content", "`content` is missing: what is to be said")),
             (Some(_), Some(_)) => {
-                return Err(Refusal::field("message", "`content` and `message` are the same: one of them is enough"));
+                return Err(Refusal::field(
+                    "message",
+                    "`content` and `message` are the same: one of them is enough",
+                ));
             }
         };
         if content.is_empty() {
@@ -159,19 +162,19 @@ pub(super) async fn give(app: &App, grant: &Grant<Control>, said: &Said, ready: 
     };
     match (app.control().issue(grant, order).await, said.id) {
         // The same was said at the same time, and has another session where none was named.
-        (Err(refusal), Some(id)) if refusal.code() == Code::Conflict => {
-            match app.control().find(grant, id).await? {
-                Some(known) => said.same(known, None),
-                None => Err(refusal),
-            }
-        }
+        (Err(refusal), Some(id)) if refusal.code() == Code::Conflict => match app.control().find(grant, id).await? {
+            Some(known) => said.same(known, None),
+            None => Err(refusal),
+        },
         (issued, _) => issued,
     }
 }
 
 /// The agent of a session, as far as its events say it.
 pub(super) async fn agent_of(app: &App, session: Option<&Name>) -> Result<Option<Name>, Refusal> {
-    let Some(session) = session.cloned() else { return Ok(None) };
+    let Some(session) = session.cloned() else {
+        return Ok(None);
+    };
     app.views().reach(app.log().bounds().await?.head).await;
     let found = app.views().read(move |db| sessions::get(db, session.as_str())).await?;
     Ok(found.and_then(|session| Name::new(session.agent.as_deref()?).ok()))

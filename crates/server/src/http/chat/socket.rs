@@ -135,7 +135,10 @@ pub(super) async fn open(
     let reading = match &query.what.session {
         Some(session) => Some(read(&app, &grant, session, start).await?),
         None if start != Start::Live => {
-            return Err(Refusal::field("after", "`after` is a place in a session: `session_id` must name it"));
+            return Err(Refusal::field(
+                "after",
+                "`after` is a place in a session: `session_id` must name it",
+            ));
         }
         None => None,
     };
@@ -175,12 +178,21 @@ async fn read(app: &App, grant: &Grant<Chat>, session: &Name, start: Start) -> R
     }
     let mut wire = Wire::default();
     if start != Start::Live && subscription.cursor() > Seq::ZERO {
-        let spoken = [Kind::TEXT_DELTA, Kind::REASONING_DELTA, Kind::REASONING, Kind::MESSAGE, Kind::TURN_END];
+        let spoken = [
+            Kind::TEXT_DELTA,
+            Kind::REASONING_DELTA,
+            Kind::REASONING,
+            Kind::MESSAGE,
+            Kind::TURN_END,
+        ];
         let what = Selector {
             kinds: spoken.to_vec(),
             ..what
         };
-        let before = app.hub().before(&reading, what, subscription.cursor().next(), BEFORE).await?;
+        let before = app
+            .hub()
+            .before(&reading, what, subscription.cursor().next(), BEFORE)
+            .await?;
         for event in before.events().filter_map(Result::ok) {
             wire.had(&event);
         }
@@ -211,7 +223,8 @@ impl Socket {
         if self.ws.send(Message::Close(Some(close))).await.is_ok() {
             // What still comes is thrown away: a socket that is dropped before would be reset, and the reason lost.
             let farewell = async { while let Some(Ok(_)) = self.ws.recv().await {} };
-            let _ = timeout(FAREWELL, farewell).await;
+            // Within the grace, of which half was for leaving one by one.
+            let _ = timeout(FAREWELL.min(self.app.limits().shutdown_grace / 4), farewell).await;
         }
     }
 
@@ -222,7 +235,9 @@ impl Socket {
         for frame in reading.subscription.opening() {
             match &frame {
                 ControlFrame::Hello { epoch, first, head } => {
-                    let hello = Frame::new("hello").with("session_id", &reading.session).with("epoch", epoch);
+                    let hello = Frame::new("hello")
+                        .with("session_id", &reading.session)
+                        .with("epoch", epoch);
                     let hello = hello.with("first", first).with("head", head);
                     frames.push(hello.with("after", &reading.subscription.cursor()));
                 }
@@ -283,7 +298,10 @@ impl Socket {
         }
         if ping <= now {
             self.pinged = now;
-            self.ws.send(Message::Ping(bytes::Bytes::new())).await.map_err(|_| End::Gone)?;
+            self.ws
+                .send(Message::Ping(bytes::Bytes::new()))
+                .await
+                .map_err(|_| End::Gone)?;
         }
         Ok(())
     }
@@ -351,7 +369,10 @@ impl Socket {
 
     /// The end of a command: what came of it, where it was a message.
     async fn command_end(&mut self, event: &Event, frame: Frame) -> Frame {
-        let id = event.data.read::<turnwire_proto::CommandState>().map(|body| body.command_id);
+        let id = event
+            .data
+            .read::<turnwire_proto::CommandState>()
+            .map(|body| body.command_id);
         let Some(command) = self.message_of(id.as_deref().unwrap_or_default()).await else {
             return frame;
         };
@@ -361,7 +382,9 @@ impl Socket {
                 Err(_) => frame,
             };
         }
-        let error = Frame::new("error").with("seq", &event.seq).with("timestamp", &event.timestamp);
+        let error = Frame::new("error")
+            .with("seq", &event.seq)
+            .with("timestamp", &event.timestamp);
         with_refusal(error, &reply::not_done(&command)).with("id", &command.id)
     }
 
@@ -409,7 +432,10 @@ impl Socket {
     fn session(&self, named: Option<Name>) -> Result<Option<Name>, Refusal> {
         match (&self.reading, named) {
             (Some(reading), Some(named)) if reading.session != named => {
-                let text = format!("this socket is of session {}: another one has one of its own", reading.session);
+                let text = format!(
+                    "this socket is of session {}: another one has one of its own",
+                    reading.session
+                );
                 Err(Refusal::field("session_id", text))
             }
             (Some(reading), _) => Ok(Some(reading.session.clone())),
@@ -445,7 +471,11 @@ impl Socket {
         Ok(given.and_then(|command| self.accepted(command)))
     }
 
-    async fn prepare(&mut self, message: inbound::Message, grant: &Grant<Control>) -> Result<(Said, said::Ready), Refusal> {
+    async fn prepare(
+        &mut self,
+        message: inbound::Message,
+        grant: &Grant<Control>,
+    ) -> Result<(Said, said::Ready), Refusal> {
         let session = self.session(message.session_id)?;
         let usual = self.agent.clone();
         let said = Said {
@@ -465,7 +495,9 @@ impl Socket {
             let text = "`id` is of a message of another session";
             return Err(Refusal::new(Code::Conflict, text).with("field", "id"));
         }
-        let frame = Frame::new("accepted").with("id", &command.id).with("session_id", &command.session_id);
+        let frame = Frame::new("accepted")
+            .with("id", &command.id)
+            .with("session_id", &command.session_id);
         let frame = frame.with("agent", &command.agent).with("state", &command.state);
         self.agent = Some(command.agent);
         Ok(Some(frame))
