@@ -108,6 +108,8 @@ pub struct Limits {
     pub socket_ping: Duration,
     /// How long a chat's WebSocket may be silent before it is cut.
     pub socket_silence: Duration,
+    /// How long an approval waits whose request does not say until when.
+    pub approval_wait: Duration,
 }
 
 impl Default for Limits {
@@ -130,6 +132,7 @@ impl Default for Limits {
             reply_wait: Duration::from_secs(120),
             socket_ping: Duration::from_secs(20),
             socket_silence: Duration::from_secs(60),
+            approval_wait: Duration::from_mins(10),
         }
     }
 }

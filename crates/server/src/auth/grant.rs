@@ -54,6 +54,10 @@ actions! {
     Agent: "agent:NAME", by_ticket: false, scopes => {
         scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Agent(_)))
     };
+    /// To see how an approval stands, in the sessions that [`Grant::may_attend`] allows: for who decides, and for who waits.
+    Attend: "control or publish", by_ticket: false, scopes => {
+        Control::allowed_by(scopes) || Publish::allowed_by(scopes)
+    };
     /// To say who may do what.
     Admin: "admin", by_ticket: false, scopes => scopes.admin();
     /// To be somebody, whatever they may do.
@@ -216,6 +220,15 @@ impl Grant<Chat> {
             via: self.via,
             action: PhantomData,
         }
+    }
+}
+
+impl Grant<Attend> {
+    /// Whether how an approval of this session stands may be seen.
+    #[must_use]
+    pub fn may_attend(&self, session: &str) -> bool {
+        let scopes = self.principal().scopes();
+        scopes.may_control(Some(session)) || scopes.may_publish(Some(session))
     }
 }
 

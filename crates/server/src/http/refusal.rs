@@ -46,9 +46,10 @@ impl Refusal {
         self
     }
 
-    /// What the client is told, in the one shape.
-    pub(crate) const fn reply(&self) -> &ErrorReply {
-        &self.reply
+    /// What the client is told.
+    #[must_use]
+    pub fn into_reply(self) -> ErrorReply {
+        self.reply
     }
 
     /// The code.

@@ -376,3 +376,45 @@ async fn sockets_come_and_go_and_idle_ones_stay() {
     world.publish(&note("s", "still here")).await;
     assert_eq!(idle.one("note").await["text"], "still here");
 }
+
+#[tokio::test]
+async fn an_approval_is_asked_and_decided_on_the_socket_once() {
+    let world = World::start().await;
+    let mut agent = Played::start(&world, "a").await;
+    let mut tabs = [Tab::of(&world, "s").await, Tab::of(&world, "s").await];
+    let mut other = Tab::of(&world, "other").await;
+    tabs[0].send(&message("delete it")).await;
+    let command = agent.take(&world).await;
+    agent.begins(&world, &command).await;
+    let asked =
+        json!({"approval_id": "ap-1", "tool": "Bash", "tool_call_id": "t1", "arguments": {"command": "rm -r x"}});
+    agent.tell(&world, &command, "approval_request", &asked).await;
+    for tab in &mut tabs {
+        let request = tab.one("approval_request").await;
+        assert_eq!(
+            (&request["approval_id"], &request["tool_name"]),
+            (&json!("ap-1"), &json!("Bash"))
+        );
+        assert_eq!(request["tool_args"], json!({"command": "rm -r x"}));
+    }
+    let deny = json!({"type": "approval_response", "approval_id": "ap-1", "decision": "deny", "message": "not that"});
+    // A socket decides in its own session alone.
+    other.send(&deny).await;
+    assert_eq!(other.one("error").await["details"]["field"], "approval_id");
+    tabs[0].send(&deny).await;
+    let resolved = tabs[1].one("approval_resolved").await;
+    assert_eq!(
+        (&resolved["approval_id"], &resolved["decision"]),
+        (&json!("ap-1"), &json!("denied"))
+    );
+    assert_eq!(resolved["message"], "not that");
+    tabs[0].one("accepted").await;
+    tabs[1]
+        .send(&json!({"type": "approval_response", "approval_id": "ap-1", "decision": "approve"}))
+        .await;
+    let error = tabs[1].one("error").await;
+    assert_eq!(
+        (&error["code"], &error["of"]),
+        (&json!("conflict"), &json!("approval_response"))
+    );
+}

@@ -24,6 +24,7 @@ use turnwire_formats::chat::{Chat as Wire, Frame, Mapped, gap};
 use turnwire_log::{Limit, Page};
 use turnwire_proto::{
     Code, ControlFrame, Event, EventId, Kind, Name, Selector, Seq,
+    approval::Decision,
     command::{Action, Command, State as Stands},
 };
 
@@ -414,7 +415,7 @@ impl Socket {
             Ok(Inbound::Message(message)) => self.message(message).await?,
             Ok(Inbound::Command(command)) => self.command(command).await?,
             Ok(Inbound::Resume(resume)) => self.resume(resume).await?,
-            Ok(Inbound::Approval(response)) => self.decide(response).await?,
+            Ok(Inbound::Approval(response)) => self.decide(response).await,
             Ok(Inbound::Ping) => Ok(Some(Frame::new("pong"))),
             Err(refusal) => Err(refusal),
         };
@@ -555,15 +556,44 @@ impl Socket {
         }
     }
 
-    async fn decide(&mut self, response: inbound::ApprovalResponse) -> Result<Result<Option<Frame>, Refusal>, End> {
-        let _ = response;
-        Ok(Err(Refusal::field("type", "approvals are not decided here yet")))
+    /// Decides an approval of the session that is read; that it was decided comes as an event, too.
+    async fn decide(&mut self, response: inbound::ApprovalResponse) -> Result<Option<Frame>, Refusal> {
+        let inbound::ApprovalResponse {
+            approval_id: id,
+            decision,
+            message,
+            arguments,
+            always,
+            ..
+        } = response;
+        let found = self.app.control().wait_approval(&id, Instant::now()).await?;
+        let here = self.reading.as_ref().map(|reading| &reading.session);
+        if !found.is_some_and(|found| Some(&found.session_id) == here) {
+            let text = format!("there is no approval {id} in this socket's session");
+            return Err(Refusal::new(Code::NotFound, text).with("field", "approval_id"));
+        }
+        let decision = Decision {
+            decision,
+            message,
+            arguments,
+            always: always.unwrap_or(false),
+        };
+        let decided = self
+            .app
+            .control()
+            .decide(&self.grant.controlling(), &id, decision)
+            .await?;
+        let frame = Frame::new("accepted").with("approval_id", &decided.id);
+        let frame = frame
+            .with("session_id", &decided.session_id)
+            .with("state", &decided.state);
+        Ok(Some(frame))
     }
 }
 
 /// A frame with what a refusal says.
 fn with_refusal(frame: Frame, refusal: &Refusal) -> Frame {
-    let error = &refusal.reply().error;
+    let error = refusal.clone().into_reply().error;
     let frame = frame.with("code", &error.code).with("message", &error.message);
     frame.with("retry", &error.retry).with("details", &error.details)
 }
