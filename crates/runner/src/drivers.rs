@@ -6,6 +6,7 @@ use turnwire_proto::Name;
 
 use crate::Driver;
 
+mod claude;
 mod lines;
 
 /// What a driver is told at its start. It starts no program before there is something to say to it.
@@ -47,15 +48,37 @@ impl fmt::Debug for Spec {
 }
 
 /// Every driver.
-pub const DRIVERS: &[Spec] = &[Spec {
-    name: "lines",
-    description: "any program: a prompt on its standard input, the answer on its standard output",
-    program: None,
-    make: lines::make,
-}];
+pub const DRIVERS: &[Spec] = &[
+    Spec {
+        name: "claude",
+        description: "Claude Code: one process a session, with approvals, interrupts, models and resumed conversations",
+        program: Some(claude::PROGRAM),
+        make: claude::make,
+    },
+    Spec {
+        name: "lines",
+        description: "any program: a prompt on its standard input, the answer on its standard output",
+        program: None,
+        make: lines::make,
+    },
+];
 
 /// The driver of this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Spec> {
     DRIVERS.iter().find(|spec| spec.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_driver_names_an_adapter_that_there_is() {
+        for spec in DRIVERS {
+            let driver = (spec.make)(Setup::default());
+            assert!(turnwire_adapters::by_name(driver.adapter()).is_some(), "{}", spec.name);
+            assert!(!driver.capabilities().is_empty(), "{}", spec.name);
+        }
+    }
 }
