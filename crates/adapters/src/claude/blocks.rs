@@ -248,7 +248,7 @@ fn content_text(block: &Obj<'_>) -> Option<String> {
 }
 
 /// The word for a failure by what the program says of it.
-fn failure(text: &str) -> String {
+pub(crate) fn failure(text: &str) -> String {
     if let Some(code) = text.strip_prefix("Exit code ") {
         let digits = code.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         if !digits.is_empty() {
