@@ -1,5 +1,6 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
+mod hooks;
 mod limits;
 mod token;
 
@@ -14,6 +15,7 @@ use turnwire_adapters::ADAPTERS;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
+pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Serve(Serve),
     Run(Run),
     Publish(Publish),
+    Hook(Hook),
+    /// Put hooks into Claude Code's settings, take them out, or show them
+    #[command(subcommand)]
+    Hooks(Hooks),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),

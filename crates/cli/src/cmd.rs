@@ -3,6 +3,8 @@
 mod completions;
 mod demo;
 mod doctor;
+mod hook;
+mod hooks;
 mod man;
 mod pair;
 mod publish;
@@ -22,6 +24,8 @@ pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Publish(args) => publish::publish(args).await,
+        Command::Hook(args) => hook::hook(args).await,
+        Command::Hooks(args) => hooks::hooks(args),
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,

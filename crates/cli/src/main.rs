@@ -19,7 +19,7 @@ use args::{Args, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| exit::usage(&error));
     out::start_tracing(args.verbose);
     // Invariant: nothing has installed another one before the first line of the program.
     rustls::crypto::ring::default_provider()

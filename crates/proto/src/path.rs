@@ -60,6 +60,8 @@ pub const DOWNLINK_WAKE: &str = "/api/agent/wake";
 pub const DOWNLINK_SYNC: &str = "/api/agent/sync";
 /// An agent says what became of a command.
 pub const DOWNLINK_COMMAND: &str = "/api/agent/commands/{id}";
+/// One call of a hook of Claude Code.
+pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -105,6 +107,7 @@ pub const API: &[&str] = &[
     DOWNLINK_WAKE,
     DOWNLINK_SYNC,
     DOWNLINK_COMMAND,
+    HOOKS_CLAUDE,
     HEALTHZ,
     READYZ,
     METRICS,

@@ -5,6 +5,9 @@ use turnwire_proto::Object;
 
 use super::How;
 
+/// What the agent is told of a refusal begins with this, by which its result is known again.
+pub(super) const DENIED: &str = "Not permitted: ";
+
 /// What was decided about a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -36,9 +39,10 @@ pub fn answer(how: How, verdict: &Verdict) -> Value {
             }
             json!({"hookEventName": "PermissionRequest", "decision": decision})
         }
-        (How::Permission, Verdict::Deny { message }) => {
-            json!({"hookEventName": "PermissionRequest", "decision": {"behavior": "deny", "message": message}})
-        }
+        (How::Permission, Verdict::Deny { message }) => json!({
+            "hookEventName": "PermissionRequest",
+            "decision": {"behavior": "deny", "message": format!("{DENIED}{message}")},
+        }),
         (How::Gate, Verdict::Allow { arguments, message }) => {
             let mut specific = json!({"hookEventName": "PreToolUse", "permissionDecision": "allow"});
             if let Some(arguments) = arguments {
@@ -50,7 +54,7 @@ pub fn answer(how: How, verdict: &Verdict) -> Value {
             specific
         }
         (How::Gate, Verdict::Deny { message }) => json!({
-            "hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": message,
+            "hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": format!("{DENIED}{message}"),
         }),
     };
     json!({"hookSpecificOutput": specific})
@@ -86,7 +90,7 @@ mod tests {
             (
                 How::Permission,
                 deny.clone(),
-                r#"{"hookSpecificOutput":{"hookEventName":"PermissionRequest","decision":{"behavior":"deny","message":"no"}}}"#,
+                r#"{"hookSpecificOutput":{"hookEventName":"PermissionRequest","decision":{"behavior":"deny","message":"Not permitted: no"}}}"#,
             ),
             (
                 How::Gate,
@@ -96,7 +100,7 @@ mod tests {
             (
                 How::Gate,
                 deny,
-                r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"no"}}"#,
+                r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"Not permitted: no"}}"#,
             ),
         ] {
             let want: Value = serde_json::from_str(want).unwrap();

@@ -7,7 +7,7 @@ use super::Call;
 use crate::{
     claude::failure,
     fit,
-    hooks::{Asks, How, Sheet},
+    hooks::{Asks, How, Sheet, answer::DENIED},
     scribe::with,
     view::{Obj, string},
 };
@@ -93,19 +93,19 @@ impl Call<'_> {
         }
     }
 
-    /// The results of calls that were made together. Those that ended by a hook of their own have been told, under the same
-    /// ids; what is left was refused.
+    /// The results of calls that were made together, as the model is given them: the only word of those that were refused.
     pub(super) fn tools_ended(&self, sheet: &mut Sheet<'_>) {
         sheet.keep("PostToolBatch");
         for item in self.hook.objects("tool_calls") {
             let Some(id) = item.text("tool_use_id") else { continue };
-            let error = item.get("tool_response").and_then(refusal);
+            if !item.get("tool_response").is_some_and(is_refusal) {
+                continue;
+            }
             let body = ToolCall {
                 tool: item.text("tool_name").unwrap_or_else(|| "unknown".to_owned()),
                 tool_call_id: id,
-                success: error.is_none(),
                 output: item.json("tool_response"),
-                error,
+                error: Some("denied".to_owned()),
                 parent_tool_call_id: self.inside.clone(),
                 ..ToolCall::default()
             };
@@ -151,23 +151,19 @@ fn end(body: &ToolCall, sheet: &mut Sheet<'_>) {
     sheet.tell(Kind::TOOL_CALL, Some(&[&key]), body);
 }
 
-/// Why a call failed, by the text that the model is given. The text of one that was refused names no hook's failure.
-fn refusal(response: &RawValue) -> Option<String> {
+/// Whether a call was refused, by the text that the model is given: the vendor's own words, or ours.
+fn is_refusal(response: &RawValue) -> bool {
     let text = match string(response) {
         Some(text) => text.into_owned(),
-        None => Obj::parse(response.get())?.text("content")?,
+        None => Obj::parse(response.get())
+            .and_then(|response| response.text("content"))
+            .unwrap_or_default(),
     };
-    let refused = [
+    let starts = [
         "Claude requested permission",
         "Permission to use",
         "The user doesn't want",
+        DENIED,
     ];
-    if refused.iter().any(|start| text.starts_with(start)) {
-        return Some("denied".to_owned());
-    }
-    let failed = ["Exit code ", "Error", "<tool_use_error>", "[Request interrupted"];
-    failed
-        .iter()
-        .any(|start| text.starts_with(start))
-        .then(|| failure(&text))
+    starts.iter().any(|start| text.starts_with(start)) || text.contains(&format!(" hook error: {DENIED}"))
 }
