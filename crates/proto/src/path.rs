@@ -60,6 +60,14 @@ pub const DOWNLINK_WAKE: &str = "/api/agent/wake";
 pub const DOWNLINK_SYNC: &str = "/api/agent/sync";
 /// An agent says what became of a command.
 pub const DOWNLINK_COMMAND: &str = "/api/agent/commands/{id}";
+/// The list of approvals.
+pub const APPROVALS: &str = "/api/approvals";
+/// One approval, or a wait until it is decided.
+pub const APPROVAL: &str = "/api/approvals/{id}";
+/// Decides (POST) one.
+pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
+/// Decides (POST) many.
+pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// One call of a hook of Claude Code.
 pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
 /// Whether the process lives.
@@ -107,6 +115,10 @@ pub const API: &[&str] = &[
     DOWNLINK_WAKE,
     DOWNLINK_SYNC,
     DOWNLINK_COMMAND,
+    APPROVALS,
+    APPROVAL,
+    APPROVAL_DECISION,
+    APPROVAL_DECISIONS,
     HOOKS_CLAUDE,
     HEALTHZ,
     READYZ,

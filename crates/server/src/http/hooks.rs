@@ -4,7 +4,10 @@
 //! blanks, which JSON may have before it. They keep the connection, and by them it is seen that whoever asked has gone, after
 //! which nobody waits any more and the question is withdrawn.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    io::{Error, ErrorKind},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -18,7 +21,9 @@ use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::Instant;
 use turnwire_adapters::hooks::{self, Asks, Delivery, How, Verdict, answer};
-use turnwire_proto::{ApprovalDecision, Code, EventId, Kind, Name, NewEvent, Object, Timestamp, limits, path};
+use turnwire_proto::{
+    ApprovalDecision, Code, EventId, Kind, Name, NewEvent, Object, Timestamp, approval::State as Decided, limits, path,
+};
 
 use super::{App, Refusal, events::media_type, intake};
 use crate::{
@@ -32,6 +37,8 @@ const WAIT: Duration = Duration::from_secs(570);
 const MAX_WAIT: Duration = Duration::from_hours(24);
 /// How often a blank is sent; the second one to a peer that has gone fails.
 const BLANK: Duration = Duration::from_secs(1);
+/// How long the desk has to write that a question has expired.
+const EXPIRING: Duration = Duration::from_secs(5);
 /// The agent, where nobody says its name. Not that of the runner's driver, whose downlink says when it is there.
 const AGENT: &str = "claude-code";
 
@@ -107,7 +114,7 @@ async fn claude(
     if payload.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::field("body", "the body is empty"));
     }
-    let wait = call.wait.unwrap_or(WAIT);
+    let wait = call.wait.unwrap_or(WAIT).min(app.limits().approval_wait);
     let told = hooks::claude(&payload, &call.delivery(wait));
     app.hub().publish(&grant, &told.events, &Queued::default()).await?;
     let metrics = app.hub().metrics();
@@ -136,7 +143,7 @@ fn json(body: impl Into<Body>) -> Response {
 
 /// A question that is waited on, as the stream of its answer.
 struct Question {
-    decided: BoxFuture<'static, Verdict>,
+    decided: BoxFuture<'static, Option<Verdict>>,
     how: How,
     waits: Waits,
     over: bool,
@@ -162,8 +169,9 @@ impl Question {
         }
     }
 
-    /// The answer when there is one, else a blank.
-    async fn piece(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+    /// The answer when there is one, else a blank. When there will be none here, the connection breaks off: whoever asked asks
+    /// again.
+    async fn piece(mut self) -> Option<(Result<Bytes, Error>, Self)> {
         if self.over {
             return None;
         }
@@ -173,11 +181,12 @@ impl Question {
                 self.over = true;
                 // It was answered, or there is nothing to be answered: either way it is not taken back.
                 self.waits.grant = None;
-                Bytes::from(answer(self.how, &verdict).to_string())
+                let broken_off = || Error::new(ErrorKind::Interrupted, "the server cannot wait any more");
+                verdict.map(|verdict| Bytes::from(answer(self.how, &verdict).to_string())).ok_or_else(broken_off)
             }
-            () = tokio::time::sleep(BLANK) => Bytes::from_static(b" "),
+            () = tokio::time::sleep(BLANK) => Ok(Bytes::from_static(b" ")),
         };
-        Some((Ok(piece), self))
+        Some((piece, self))
     }
 }
 
@@ -224,8 +233,38 @@ impl Drop for Waits {
     }
 }
 
-/// What is decided, by `until`.
-async fn verdict(_app: App, _id: Name, _how: How, until: Instant) -> Verdict {
-    tokio::time::sleep_until(until).await;
-    Verdict::Nothing
+/// What is decided, by `until`; `None` when the server stops before that.
+async fn verdict(app: App, id: Name, how: How, until: Instant) -> Option<Verdict> {
+    let approval = match app.control().wait_approval(&id, until + EXPIRING).await {
+        Ok(approval) => approval,
+        Err(refusal) => {
+            tracing::warn!(code = refusal.code().as_str(), "a decision could not be waited for");
+            return None;
+        }
+    };
+    let state = approval.as_ref().map_or(Decided::Pending, |approval| approval.state);
+    if state == Decided::Pending && app.tasks().stopping().is_cancelled() {
+        return None;
+    }
+    let by = approval.as_ref().and_then(|approval| approval.by.clone());
+    let message = approval.as_ref().and_then(|approval| approval.message.clone());
+    Some(match (state, how) {
+        (Decided::Approved, _) => Verdict::Allow {
+            arguments: approval
+                .and_then(|approval| approval.updated_arguments)
+                .and_then(Object::new),
+            message: Some(message.unwrap_or_else(|| format!("approved by {}", by.as_deref().unwrap_or("somebody")))),
+        },
+        (Decided::Denied, _) => Verdict::Deny {
+            message: message.unwrap_or_else(|| format!("denied by {}", by.as_deref().unwrap_or("somebody"))),
+        },
+        (_, How::Permission) => Verdict::Nothing,
+        // A gate that opens when nobody looks is none.
+        (Decided::Withdrawn, How::Gate) => Verdict::Deny {
+            message: "the question was withdrawn".to_owned(),
+        },
+        (Decided::Pending | Decided::Expired, How::Gate) => Verdict::Deny {
+            message: "nobody decided in time".to_owned(),
+        },
+    })
 }
