@@ -7,6 +7,7 @@ mod approvals;
 mod client;
 mod commands;
 mod downlink;
+mod hooks;
 mod keys;
 mod line;
 mod restart;
