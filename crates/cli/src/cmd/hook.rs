@@ -126,6 +126,7 @@ async fn ask(
     finder: &Arc<gateway::Finder>,
 ) -> Value {
     let until = Instant::now() + args.wait + LATER;
+    let patience = PATIENCE.min(args.wait);
     let mut failing: Option<Instant> = None;
     let why = loop {
         let began = Instant::now();
@@ -138,11 +139,11 @@ async fn ask(
             },
         };
         // One that was there for a while may be on its way back.
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > patience {
             failing = None;
         }
         let since = *failing.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE || Instant::now() >= until {
+        if since.elapsed() >= patience || Instant::now() >= until {
             break why;
         }
         sleep(AGAIN).await;
