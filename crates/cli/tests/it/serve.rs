@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, Stdio},
+    process::{ChildStdin, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
