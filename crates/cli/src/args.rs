@@ -1,6 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
 mod agent;
+mod hooks;
 mod limits;
 mod token;
 
@@ -16,6 +17,7 @@ use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
 pub(crate) use agent::Agent;
+pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
@@ -36,6 +38,10 @@ pub(crate) enum Command {
     Run(Run),
     Agent(Agent),
     Publish(Publish),
+    Hook(Hook),
+    /// Put hooks into Claude Code's settings, take them out, or show them
+    #[command(subcommand)]
+    Hooks(Hooks),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
