@@ -1,6 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
 mod limits;
+mod send;
 mod token;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -15,6 +16,7 @@ use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
 pub(crate) use limits::LimitFlags;
+pub(crate) use send::Send;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
 /// Watch and replay what AI agents do, and never lose an event.
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
+    Send(Send),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(Token),
