@@ -3,6 +3,7 @@
 mod agent;
 mod hooks;
 mod limits;
+mod send;
 mod token;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ use crate::exit;
 pub(crate) use agent::Agent;
 pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
+pub(crate) use send::Send;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
 /// Watch and replay what AI agents do, and never lose an event.
@@ -45,6 +47,7 @@ pub(crate) enum Command {
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
+    Send(Send),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(Token),

@@ -10,6 +10,7 @@ mod man;
 mod pair;
 mod publish;
 mod run;
+mod send;
 mod serve;
 mod sessions;
 mod show;
@@ -31,6 +32,7 @@ pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,
+        Command::Send(args) => send::send(args).await,
         Command::Pair(args) => pair::pair(args).await,
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Completions(args) => completions::completions(&args),

@@ -3,7 +3,7 @@
 use turnwire_proto::TextDelta;
 
 /// Messages that are streamed at once: the agent's own, and its subagents'.
-const MESSAGES: usize = 16;
+pub(super) const MESSAGES: usize = 16;
 /// Bytes of all of them. Beyond, the oldest is forgotten, and told whole when it comes.
 const BYTES: usize = 1024 * 1024;
 
