@@ -1,5 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
+mod agent;
+mod hooks;
 mod limits;
 mod send;
 mod token;
@@ -15,6 +17,8 @@ use turnwire_adapters::ADAPTERS;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
+pub(crate) use agent::Agent;
+pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
@@ -34,7 +38,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Serve(Serve),
     Run(Run),
+    Agent(Agent),
     Publish(Publish),
+    Hook(Hook),
+    /// Put hooks into Claude Code's settings, take them out, or show them
+    #[command(subcommand)]
+    Hooks(Hooks),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),

@@ -1,8 +1,11 @@
 //! The commands: one file each.
 
+mod agent;
 mod completions;
 mod demo;
 mod doctor;
+mod hook;
+mod hooks;
 mod man;
 mod pair;
 mod publish;
@@ -22,7 +25,10 @@ use crate::args::Command;
 pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Agent(args) => agent::agent(args).await,
         Command::Publish(args) => publish::publish(args).await,
+        Command::Hook(args) => hook::hook(args).await,
+        Command::Hooks(args) => hooks::hooks(args),
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,

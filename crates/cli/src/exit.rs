@@ -51,6 +51,16 @@ pub(crate) fn failure(code: u8, message: impl Into<String>) -> anyhow::Error {
     })
 }
 
+/// Tells what is wrong with the arguments, and ends. To the agent that calls a hook, 2 would be a verdict.
+pub(crate) fn usage(error: &clap::Error) -> ! {
+    let hook = std::env::args_os().nth(1).is_some_and(|command| command == "hook");
+    if hook && error.use_stderr() {
+        let _ = error.print();
+        std::process::exit(i32::from(FAILURE));
+    }
+    error.exit()
+}
+
 /// Tells the error on standard error and answers its exit code. A reader that went away (`| head`) is none.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let broken = error

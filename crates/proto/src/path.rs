@@ -74,6 +74,8 @@ pub const APPROVAL: &str = "/api/approvals/{id}";
 pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 /// Decides (POST) many.
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
+/// One call of a hook of Claude Code.
+pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -126,6 +128,7 @@ pub const API: &[&str] = &[
     APPROVAL,
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
+    HOOKS_CLAUDE,
     HEALTHZ,
     READYZ,
     METRICS,

@@ -1,9 +1,13 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;
+#[cfg(test)]
+mod hooks;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod events;
 pub mod guard;
 mod health;
 mod history;
+mod hooks;
 mod intake;
 pub mod pair;
 mod query;
