@@ -113,6 +113,8 @@ impl Runner {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Stopped, Error> {
         let mut stop = std::pin::pin!(stop);
         let mut states = self.shared.link.states();
+        // How it stands by now is news, too.
+        states.mark_changed();
         let mut reported = self.shared.reported.subscribe();
         let mut report_at = None;
         let why = loop {
