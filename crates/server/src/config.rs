@@ -102,6 +102,10 @@ pub struct Limits {
     pub agent_queue: usize,
     /// How long an agent is silent before it is said to be offline.
     pub agent_silence: Duration,
+    /// How long a session that works on a turn is silent before it is said to be stalled.
+    pub stalled_after: Duration,
+    /// How long before its turn is closed.
+    pub lost_after: Duration,
     /// How long an approval waits whose request does not say until when.
     pub approval_wait: Duration,
 }
@@ -123,6 +127,8 @@ impl Default for Limits {
             append_queue: 4096,
             agent_queue: 256,
             agent_silence: Duration::from_secs(40),
+            stalled_after: Duration::from_mins(10),
+            lost_after: Duration::from_hours(24),
             approval_wait: Duration::from_mins(10),
         }
     }

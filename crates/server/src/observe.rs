@@ -103,6 +103,8 @@ metrics! {
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
+    /// Turns that the server closed.
+    turns_closed: Count = "turns_closed", "Turns that were closed in the place of an agent that was gone";
     /// Calls of hooks that were taken.
     hooks: Count = "hooks", "Calls of agents' hooks that were taken";
     /// Of these, those that were not understood.

@@ -5,6 +5,7 @@
 mod agents;
 mod approvals;
 mod client;
+mod closing;
 mod commands;
 mod downlink;
 mod hooks;
