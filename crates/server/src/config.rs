@@ -106,6 +106,12 @@ pub struct Limits {
     pub stalled_after: Duration,
     /// How long before its turn is closed.
     pub lost_after: Duration,
+    /// How long a chat may wait for its reply.
+    pub reply_wait: Duration,
+    /// How often a chat's WebSocket is pinged.
+    pub socket_ping: Duration,
+    /// How long a chat's WebSocket may be silent before it is cut.
+    pub socket_silence: Duration,
     /// How long an approval waits whose request does not say until when.
     pub approval_wait: Duration,
 }
@@ -129,6 +135,9 @@ impl Default for Limits {
             agent_silence: Duration::from_secs(40),
             stalled_after: Duration::from_mins(10),
             lost_after: Duration::from_hours(24),
+            reply_wait: Duration::from_secs(120),
+            socket_ping: Duration::from_secs(20),
+            socket_silence: Duration::from_secs(60),
             approval_wait: Duration::from_mins(10),
         }
     }

@@ -105,6 +105,10 @@ metrics! {
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
     /// Turns that the server closed.
     turns_closed: Count = "turns_closed", "Turns that were closed in the place of an agent that was gone";
+    /// Chats that were answered.
+    chat_replies: CountBy = "chat_replies", "Chats over POST that were answered, by what came of them";
+    /// WebSockets that are open.
+    chat_sockets: Gauge = "chat_sockets_open", "WebSockets of chats that are open";
     /// Calls of hooks that were taken.
     hooks: Count = "hooks", "Calls of agents' hooks that were taken";
     /// Of these, those that were not understood.

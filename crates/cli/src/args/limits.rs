@@ -73,6 +73,16 @@ pub(crate) struct LimitFlags {
     /// How long it is silent before its turn is closed
     #[arg(long, env = "TURNWIRE_LOST_AFTER", value_name = "TIME", default_value = "1d", hide_env = true, value_parser = span)]
     lost_after: Duration,
+    /// How long a chat may wait for its reply
+    #[arg(long, env = "TURNWIRE_REPLY_WAIT", value_name = "TIME", default_value = "120s", hide_env = true, value_parser = time)]
+    reply_wait: Duration,
+    /// How often a chat's WebSocket is pinged
+    #[arg(long, env = "TURNWIRE_SOCKET_PING", value_name = "TIME", default_value = "20s", hide_env = true, value_parser = time)]
+    socket_ping: Duration,
+    /// How long a chat's WebSocket may be silent before it is closed
+    #[arg(long, env = "TURNWIRE_SOCKET_SILENCE", value_name = "TIME", default_value = "60s", hide_env = true,
+          value_parser = time)]
+    socket_silence: Duration,
     /// How long an approval waits whose request does not say until when
     #[arg(long, env = "TURNWIRE_APPROVAL_WAIT", value_name = "TIME", default_value = "10m", hide_env = true,
           value_parser = time)]
@@ -101,6 +111,9 @@ impl LimitFlags {
             stalled_after: self.stalled_after,
             lost_after: self.lost_after,
             approval_wait: self.approval_wait,
+            reply_wait: self.reply_wait,
+            socket_ping: self.socket_ping,
+            socket_silence: self.socket_silence,
         }
     }
 }
@@ -173,6 +186,9 @@ mod tests {
             "--stalled-after=14s",
             "--lost-after=30d",
             "--approval-wait=13s",
+            "--reply-wait=14s",
+            "--socket-ping=15s",
+            "--socket-silence=16s",
         ]);
         let expected = Limits {
             connections: 1,
@@ -192,6 +208,9 @@ mod tests {
             stalled_after: Duration::from_secs(14),
             lost_after: Duration::from_hours(30 * 24),
             approval_wait: Duration::from_secs(13),
+            reply_wait: Duration::from_secs(14),
+            socket_ping: Duration::from_secs(15),
+            socket_silence: Duration::from_secs(16),
         };
         assert_eq!(set.unwrap(), expected);
     }

@@ -13,6 +13,8 @@ mod publish;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod send;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod terminal;

@@ -4,6 +4,7 @@ mod agents;
 pub(crate) mod app;
 mod approvals;
 pub mod body;
+mod chat;
 mod commands;
 mod downlink;
 mod events;
