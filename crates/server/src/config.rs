@@ -57,6 +57,12 @@ pub struct RetentionConfig {
     pub events: Option<Duration>,
     /// Bytes of bodies.
     pub max_bytes: Option<u64>,
+    /// Sessions, the latest active ones.
+    pub sessions: Option<u64>,
+    /// Sessions, from their last sign of life on.
+    pub session_age: Option<Duration>,
+    /// How often it is looked.
+    pub every: Duration,
 }
 
 impl Default for RetentionConfig {
@@ -67,6 +73,9 @@ impl Default for RetentionConfig {
             raw: two_weeks,
             events: None,
             max_bytes: None,
+            sessions: None,
+            session_age: None,
+            every: Duration::from_hours(1),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use rusqlite::Transaction;
 use turnwire_proto::{
-    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart,
-    StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
+    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionEnd,
+    SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
 };
 
 use super::{
@@ -50,6 +50,12 @@ pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<(
             agents(db, event)?;
             continue;
         };
+        // The server alone writes it. What the session had is gone, and this does not begin it anew.
+        if event.kind == Kind::HISTORY_TRIMMED {
+            write(db, std::mem::take(&mut entries))?;
+            sessions::erased(db, id)?;
+            continue;
+        }
         if !entries.contains_key(id) {
             let session = sessions::of(db, id, event)?;
             let turn = None;

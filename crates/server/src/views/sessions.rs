@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
-use turnwire_proto::{Event, Kind, Seq, Timestamp, Usage, Visibility};
+use turnwire_proto::{Event, Kind, Name, Seq, Timestamp, Usage, Visibility};
 
 use super::{FORGET, from_seq, moment, to_seq, used::Used};
 
@@ -235,6 +235,52 @@ impl Session {
         ])?;
         Ok(())
     }
+}
+
+/// Sessions that were last heard of before `old`, or are not among the `keep` latest active ones, the oldest first. One that has
+/// something open is not over, however old it is.
+pub(crate) fn surplus(
+    db: &Connection,
+    old: Option<Timestamp>,
+    keep: Option<u64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Name>> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let oldest_kept: Option<i64> = match keep {
+        None => None,
+        Some(keep) => db
+            .prepare_cached("SELECT last_seq FROM sessions ORDER BY last_seq DESC LIMIT 1 OFFSET ?1")?
+            .query_row([number(keep.saturating_sub(1))], |row| row.get(0))
+            .optional()?,
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2)
+            AND NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
+            AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
+            AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))
+         ORDER BY last_seq LIMIT ?3",
+    )?;
+    let bounds = params![
+        old.map_or(i64::MIN, Timestamp::millis),
+        oldest_kept.unwrap_or(i64::MIN),
+        number(limit as u64)
+    ];
+    let ids = statement.query_map(bounds, |row| row.get::<_, String>(0))?;
+    let ids: Vec<String> = ids.collect::<rusqlite::Result<_>>()?;
+    Ok(ids.iter().filter_map(|id| Name::new(id).ok()).collect())
+}
+
+/// A session was deleted with all that was in it.
+pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+    let Some(n) = number(db, id)? else { return Ok(()) };
+    for table in ["turns", "tool_calls", "approvals"] {
+        db.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
+            .execute([n])?;
+    }
+    db.prepare_cached("DELETE FROM commands WHERE session = ?1")?
+        .execute([id])?;
+    db.prepare_cached("DELETE FROM sessions WHERE n = ?1")?.execute([n])?;
+    Ok(())
 }
 
 /// An agent's downlink has ended, and with it what its sessions did.
