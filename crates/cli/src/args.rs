@@ -150,6 +150,12 @@ pub(crate) struct Keep {
     /// Bytes of events at most, such as 500M or 20G; the oldest go first [default: no limit]
     #[arg(long, env = "TURNWIRE_KEEP_BYTES", hide_env = true, value_name = "SIZE", value_parser = size)]
     pub keep_bytes: Option<u64>,
+    /// Sessions at most, the latest active ones; of others all goes [default: no limit]
+    #[arg(long, env = "TURNWIRE_KEEP_SESSIONS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_sessions: Option<u64>,
+    /// Days that a session is kept after the last that was heard of it [default: no limit]
+    #[arg(long, env = "TURNWIRE_KEEP_DAYS", hide_env = true, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub keep_days: Option<u32>,
 }
 
 /// How long something is kept.

@@ -62,6 +62,12 @@ pub struct RetentionConfig {
     pub events: Option<Duration>,
     /// Bytes of bodies.
     pub max_bytes: Option<u64>,
+    /// Sessions, the latest active ones.
+    pub sessions: Option<u64>,
+    /// Sessions, from their last sign of life on.
+    pub session_age: Option<Duration>,
+    /// How often it is looked.
+    pub every: Duration,
 }
 
 impl Default for RetentionConfig {
@@ -72,6 +78,9 @@ impl Default for RetentionConfig {
             raw: two_weeks,
             events: None,
             max_bytes: None,
+            sessions: None,
+            session_age: None,
+            every: Duration::from_hours(1),
         }
     }
 }
@@ -107,6 +116,10 @@ pub struct Limits {
     pub agent_queue: usize,
     /// How long an agent is silent before it is said to be offline.
     pub agent_silence: Duration,
+    /// How long a session that works on a turn is silent before it is said to be stalled.
+    pub stalled_after: Duration,
+    /// How long before its turn is closed.
+    pub lost_after: Duration,
     /// How long a chat may wait for its reply.
     pub reply_wait: Duration,
     /// How often a chat's WebSocket is pinged.
@@ -134,6 +147,8 @@ impl Default for Limits {
             append_queue: 4096,
             agent_queue: 256,
             agent_silence: Duration::from_secs(40),
+            stalled_after: Duration::from_mins(10),
+            lost_after: Duration::from_hours(24),
             reply_wait: Duration::from_secs(120),
             socket_ping: Duration::from_secs(20),
             socket_silence: Duration::from_secs(60),

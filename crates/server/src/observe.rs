@@ -107,6 +107,8 @@ metrics! {
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
+    /// Turns that the server closed.
+    turns_closed: Count = "turns_closed", "Turns that were closed in the place of an agent that was gone";
     /// Chats that were answered.
     chat_replies: CountBy = "chat_replies", "Chats over POST that were answered, by what came of them";
     /// WebSockets that are open.

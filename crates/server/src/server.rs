@@ -146,7 +146,7 @@ impl Server {
         for origin in &config.allowed_origins {
             policy = policy.allow_origin(origin)?;
         }
-        let (limits, log_of_app) = (config.limits, log.clone());
+        let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
         let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
         if let Some(kv) = kv {
             let parts = notify::Parts {
@@ -180,7 +180,10 @@ impl Server {
         });
         tasks.spawn("accept", serve(front.clone(), listener));
         tasks.spawn_until_stop("auth", auth.clone().keep());
-        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention, metrics));
+        tasks.spawn_until_stop(
+            "retention",
+            retention::keep(log.clone(), kept_views, config.retention, metrics),
+        );
         let ready = Ready {
             url: format!("http://{address}"),
             pid: std::process::id(),

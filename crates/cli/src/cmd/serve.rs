@@ -39,6 +39,12 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
         raw: args.keep.keep_raw.0,
         events: args.keep.keep_events.0,
         max_bytes: args.keep.keep_bytes,
+        sessions: args.keep.keep_sessions,
+        session_age: args
+            .keep
+            .keep_days
+            .map(|days| std::time::Duration::from_hours(24 * u64::from(days))),
+        ..RetentionConfig::default()
     };
     let server = Server::start(config).await.map_err(not_started)?;
     let ready = server.ready();

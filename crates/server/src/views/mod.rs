@@ -8,6 +8,7 @@ pub(crate) mod commands;
 mod preview;
 pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod silent;
 pub(crate) mod state;
 pub(crate) mod tools;
 pub(crate) mod turns;

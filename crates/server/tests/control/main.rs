@@ -8,6 +8,7 @@ mod approvals_end;
 mod approvals_kept;
 mod approvals_keys;
 mod client;
+mod closing;
 mod commands;
 mod downlink;
 mod hooks;
