@@ -8,6 +8,8 @@ use std::{
 
 use turnwire_proto::limits;
 
+pub use crate::notify::{InvalidTarget, NotifyConfig, Token};
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -25,6 +27,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What is kept.
     pub retention: RetentionConfig,
+    /// Who is told that an agent waits.
+    pub notify: NotifyConfig,
     /// Bounds on everything that comes from outside.
     pub limits: Limits,
 }
@@ -41,6 +45,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             retention: RetentionConfig::default(),
+            notify: NotifyConfig::default(),
             limits: Limits::default(),
         }
     }

@@ -99,6 +99,10 @@ metrics! {
     approvals_pending: Gauge = "approvals_pending", "Approvals that nobody has decided";
     /// Decisions that the server wrote, by state.
     approvals_decided: CountBy = "approvals_decided", "Decisions of approvals that the server wrote, by state";
+    /// Notifications that were taken, by target.
+    notifications_sent: CountBy = "notifications_sent", "Approvals that somebody was notified of, by target";
+    /// Tries of notifying that failed, by target.
+    notifications_failed: CountBy = "notifications_failed", "Tries of notifying somebody that failed, by target";
     /// Agents that are online.
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.

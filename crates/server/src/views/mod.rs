@@ -86,6 +86,11 @@ const VIEWS: &[View] = &[
     },
 ];
 
+/// One line of a text, at most 160 characters.
+pub(crate) fn one_line(text: &str) -> String {
+    preview::line(text)
+}
+
 /// Of what [`activity`] folds beside its session.
 fn with_sessions(_: &Transaction<'_>, _: &[Event]) -> rusqlite::Result<()> {
     Ok(())

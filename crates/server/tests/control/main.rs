@@ -14,6 +14,7 @@ mod downlink;
 mod hooks;
 mod keys;
 mod line;
+mod notify;
 mod restart;
 #[expect(dead_code, reason = "shared with the other suite, which uses all of it")]
 #[path = "../it/stream.rs"]
