@@ -41,6 +41,8 @@ export class Summary {
     if (event.seq <= before.last_seq) return;
     const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
+    // Whatever is heard of it: it goes on.
+    if (before.state === 'stalled') after.state = 'thinking';
     if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running);
     this.session.value = after;
     this.tool.value = [...this.#running.values()].at(-1) ?? '';
