@@ -200,6 +200,7 @@ fn tool_result(block: &Obj<'_>, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
             by: permission.text("source"),
             message: rejected.then(|| content_text(block)).flatten(),
             arguments: None,
+            always: None,
         };
         page.aside(|page| page.decide(&decision));
         page.works();

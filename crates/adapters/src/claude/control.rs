@@ -60,6 +60,7 @@ pub(super) fn response(line: &Obj<'_>, page: &mut Page<'_>) {
         by: None,
         message: answer.text("message").or_else(|| response.text("error")),
         arguments: answer.json("updatedInput"),
+        always: None,
     };
     if page.decide(&body) {
         page.works();

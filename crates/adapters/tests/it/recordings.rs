@@ -17,7 +17,7 @@ pub(crate) struct Recording {
     pub(crate) exit: Option<i32>,
 }
 
-pub(crate) const VENDORS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
+pub(crate) const VENDORS: [&str; 5] = ["claude", "codex", "codex-app", "gemini", "opencode"];
 
 /// All of them, in the order of their names.
 pub(crate) fn all() -> Vec<Recording> {
@@ -109,7 +109,7 @@ pub(crate) fn run(adapter: &mut dyn Adapter, lines: &[(&[u8], Timestamp)], exit:
 
 fn own_time(line: &[u8]) -> Option<i64> {
     let line: serde_json::Value = serde_json::from_slice(line).ok()?;
-    match line.get("timestamp")? {
+    match line.get("timestamp").or_else(|| line.get("emittedAtMs"))? {
         serde_json::Value::String(text) => Some(text.parse::<Timestamp>().ok()?.millis()),
         number => number.as_i64(),
     }
