@@ -132,6 +132,11 @@ pub const ADAPTERS: &[Spec] = &[
         make: opencode::make,
     },
     Spec {
+        name: "opencode-server",
+        description: "opencode: the events of opencode serve",
+        make: opencode::server::make,
+    },
+    Spec {
         name: "lines",
         description: "any program: a line of text is a note, a line of JSON is an event",
         make: lines::make,
