@@ -41,6 +41,8 @@ struct Claude {
     billed: Vec<(String, Usage)>,
     /// What `total_cost_usd` was then.
     cost: f64,
+    /// The main agent's model, and what its last request had in its context.
+    context: Option<(String, u64)>,
 }
 
 impl Vendor for Claude {

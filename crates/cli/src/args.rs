@@ -1,5 +1,6 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
+mod agent;
 mod limits;
 mod token;
 
@@ -14,6 +15,7 @@ use turnwire_adapters::ADAPTERS;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
+pub(crate) use agent::Agent;
 pub(crate) use limits::LimitFlags;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
@@ -32,6 +34,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Serve(Serve),
     Run(Run),
+    Agent(Agent),
     Publish(Publish),
     Tail(Tail),
     Sessions(Sessions),

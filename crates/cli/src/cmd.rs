@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod agent;
 mod completions;
 mod demo;
 mod doctor;
@@ -21,6 +22,7 @@ use crate::args::Command;
 pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Agent(args) => agent::agent(args).await,
         Command::Publish(args) => publish::publish(args).await,
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use turnwire_proto::{ApprovalDecision, Json, Kind, Message, SessionStart, TextDelta, ToolCallStart};
 
-use super::{Claude, parent};
+use super::{Claude, finish::tokens, parent};
 use crate::{
     scribe::{Ended, Page, with},
     view::{Obj, list, string},
@@ -20,6 +20,17 @@ impl Claude {
             model: message.text("model").filter(|model| model != "<synthetic>"),
             parent,
         };
+        if let (None, Some(model), Some(used)) = (&said.parent, &said.model, message.obj("usage")) {
+            // What was sent is counted here, what is made is not yet.
+            let used = tokens(&used);
+            let sent = [
+                used.input_tokens,
+                used.cache_read_input_tokens,
+                used.cache_creation_input_tokens,
+            ];
+            let sent = sent.into_iter().flatten().fold(0, u64::saturating_add);
+            self.context = (sent > 0).then(|| (model.clone(), sent)).or(self.context.take());
+        }
         let failed = line.text("error").is_some() || line.yes("is_api_error_message");
         let mut strange = false;
         match message.get("content").map(|content| (content, list(content))) {
@@ -199,8 +210,7 @@ fn tool_result(block: &Obj<'_>, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
             decision: if rejected { "denied" } else { "approved" }.to_owned(),
             by: permission.text("source"),
             message: rejected.then(|| content_text(block)).flatten(),
-            arguments: None,
-            always: None,
+            ..ApprovalDecision::default()
         };
         page.aside(|page| page.decide(&decision));
         page.works();

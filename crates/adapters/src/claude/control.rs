@@ -57,10 +57,9 @@ pub(super) fn response(line: &Obj<'_>, page: &mut Page<'_>) {
     let body = ApprovalDecision {
         approval_id: response.text("request_id").unwrap_or_default(),
         decision: decision.to_owned(),
-        by: None,
         message: answer.text("message").or_else(|| response.text("error")),
         arguments: answer.json("updatedInput"),
-        always: None,
+        ..ApprovalDecision::default()
     };
     if page.decide(&body) {
         page.works();

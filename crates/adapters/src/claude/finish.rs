@@ -75,19 +75,24 @@ impl Claude {
         }
         // Told under a name that the bill does not know: it is in the bill all the same, and must not count twice.
         let mut strays = told.iter().fold(Usage::default(), |sum, (_, used)| add(&sum, used));
+        let mut bill = Vec::new();
         for usage in left {
             let rest = less(&usage, &strays);
             strays = less(&strays, &usage);
             if !nothing(&rest) {
-                page.usage(&rest);
+                bill.push(rest);
             } else if usage.cost_usd.is_some_and(|cost| cost > 0.0) {
                 // The tokens have been told while they were made, without their price.
-                page.usage(&Usage {
+                bill.push(Usage {
                     model: usage.model,
                     cost_usd: usage.cost_usd,
                     ..Usage::default()
                 });
             }
+        }
+        self.fill(line, &mut bill);
+        for usage in &bill {
+            page.usage(usage);
         }
         let total = line.f64("total_cost_usd");
         let before = self.cost;
@@ -98,6 +103,27 @@ impl Claude {
         }
         let cost = total.map(|total| money(if total >= before { total - before } else { total }));
         cost.filter(|_| !priced)
+    }
+
+    /// Says in the bill how full the main model's context is: only `result` knows how much it takes.
+    fn fill(&mut self, line: &Obj<'_>, bill: &mut Vec<Usage>) {
+        let (Some((model, tokens)), Some(models)) = (&self.context, line.obj("modelUsage")) else {
+            return;
+        };
+        let main = |name: &str| name.starts_with(&**model) || model.starts_with(name);
+        let window = models
+            .entries()
+            .find(|(name, _)| main(name))
+            .and_then(|(_, used)| Obj::parse(used.get())?.u64("contextWindow"));
+        let at = bill.iter().position(|usage| usage.model.as_deref().is_some_and(main));
+        let at = at.unwrap_or_else(|| {
+            bill.push(Usage {
+                model: Some(model.clone()),
+                ..Usage::default()
+            });
+            bill.len() - 1
+        });
+        (bill[at].context_tokens, bill[at].context_window) = (Some(*tokens), window);
     }
 
     /// What a model has used since the last result.
