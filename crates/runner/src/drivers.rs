@@ -6,6 +6,7 @@ use turnwire_proto::Name;
 
 use crate::Driver;
 
+mod codex_app;
 mod lines;
 
 /// What a driver is told at its start. It starts no program before there is something to say to it.
@@ -47,12 +48,20 @@ impl fmt::Debug for Spec {
 }
 
 /// Every driver.
-pub const DRIVERS: &[Spec] = &[Spec {
-    name: "lines",
-    description: "any program: a prompt on its standard input, the answer on its standard output",
-    program: None,
-    make: lines::make,
-}];
+pub const DRIVERS: &[Spec] = &[
+    Spec {
+        name: "codex",
+        description: "Codex, by codex app-server",
+        program: Some("codex"),
+        make: codex_app::make,
+    },
+    Spec {
+        name: "lines",
+        description: "any program: a prompt on its standard input, the answer on its standard output",
+        program: None,
+        make: lines::make,
+    },
+];
 
 /// The driver of this name.
 #[must_use]

@@ -5,7 +5,15 @@
 #[cfg(test)]
 mod claude;
 #[cfg(test)]
+mod codex_agent;
+#[cfg(test)]
+mod driving;
+#[cfg(test)]
 mod model_server;
+#[cfg(test)]
+mod openai_server;
+#[cfg(test)]
+mod scripted;
 #[cfg(test)]
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "what the other tests need of it")]

@@ -1,0 +1,186 @@
+//! JSON-RPC 2.0 over a program's standard input and output, a message a line, requests both ways.
+//!
+//! Requests of this side are numbered by strings: a result with another id is an answer to a request of the other side's, also for
+//! who reads the lines later.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    Failure,
+    process::{Output, Process},
+};
+
+/// How long a program may take to answer. Agents' programs have been seen to need 10 s for their start on a busy machine.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long the end of a program that takes no more input is waited for.
+const LAST: Duration = Duration::from_secs(3);
+/// Lines that come before an answer, kept for [`Rpc::next`]. A start has a few dozen.
+const BEFORE: usize = 10_000;
+
+/// A program that is spoken to.
+#[derive(Debug)]
+pub(crate) struct Rpc {
+    process: Process,
+    asked: u64,
+    /// What was heard while an answer was waited for.
+    heard: VecDeque<Output>,
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The other side wants to know something.
+    Request { id: Value, method: String, params: Value },
+    /// It tells something.
+    Notification { method: String, params: Value },
+    /// It answers the request of this id.
+    Answer { id: String, result: Result<Value, Value> },
+    /// No message of this protocol.
+    Other,
+}
+
+impl Message {
+    pub(crate) fn read(line: &[u8]) -> Self {
+        let Ok(Value::Object(mut line)) = serde_json::from_slice(line) else {
+            return Self::Other;
+        };
+        let id = line.remove("id").filter(|id| !id.is_null());
+        let params = line.remove("params").unwrap_or_default();
+        match (line.remove("method"), id) {
+            (Some(Value::String(method)), Some(id)) => Self::Request { id, method, params },
+            (Some(Value::String(method)), None) => Self::Notification { method, params },
+            (None, Some(Value::String(id))) => Self::Answer {
+                id,
+                result: match line.remove("error").filter(|error| !error.is_null()) {
+                    Some(error) => Err(error),
+                    None => Ok(line.remove("result").unwrap_or_default()),
+                },
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What an error says.
+pub(crate) fn words(error: &Value) -> String {
+    let message = error["message"].as_str().unwrap_or("it gave no reason");
+    // Some wrap their vendor's error whole.
+    let inner: Option<Value> = serde_json::from_str(message).ok();
+    let inner = inner.and_then(|inner| Some(inner["error"]["message"].as_str()?.to_owned()));
+    inner.unwrap_or_else(|| message.to_owned())
+}
+
+impl Rpc {
+    pub(crate) const fn new(process: Process) -> Self {
+        Self {
+            process,
+            asked: 0,
+            heard: VecDeque::new(),
+        }
+    }
+
+    /// What comes next. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Output {
+        match self.heard.pop_front() {
+            Some(said) => said,
+            None => self.process.next().await,
+        }
+    }
+
+    async fn send(&mut self, message: &Value) -> Result<Bytes, Failure> {
+        let line = message.to_string();
+        self.process.write(format!("{line}\n").as_bytes()).await?;
+        Ok(line.into())
+    }
+
+    /// Tells something.
+    pub(crate) async fn notify(&mut self, method: &str, params: Value) -> Result<(), Failure> {
+        let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        self.send(&message).await.map(drop)
+    }
+
+    /// Answers the request `id`; returns the line that was written.
+    pub(crate) async fn answer(&mut self, id: &Value, result: Value) -> Result<Bytes, Failure> {
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "result": result})).await
+    }
+
+    /// Says that it cannot do what the request `id` wants.
+    pub(crate) async fn decline(&mut self, id: &Value, method: &str) -> Result<Bytes, Failure> {
+        let error = json!({"code": -32601, "message": format!("{method} is not supported here")});
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "error": error})).await
+    }
+
+    /// Asks without waiting; returns the id that the answer will have.
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Result<String, Failure> {
+        self.asked += 1;
+        let id = format!("turnwire-{}", self.asked);
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.send(&message).await?;
+        Ok(id)
+    }
+
+    /// Asks and waits for the answer. What comes meanwhile is kept for [`Self::next`], as the answer's own line is, as far as
+    /// `keep` wants it.
+    pub(crate) async fn call(
+        &mut self,
+        method: &str,
+        params: Value,
+        keep: fn(&Message) -> bool,
+    ) -> Result<Value, Failure> {
+        let id = match self.ask(method, params).await {
+            Ok(id) => id,
+            // Why is told by its end.
+            Err(failure) => match timeout(LAST, self.wait("", keep)).await {
+                Ok(Err(ended)) => return Err(ended),
+                Ok(Ok(_)) | Err(_) => return Err(failure),
+            },
+        };
+        match timeout(ANSWER, self.wait(&id, keep)).await {
+            Ok(Ok(result)) => result.map_err(|error| Failure::Refused(format!("{method}: {}", words(&error)))),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::Gone(format!(
+                "it has not answered {method} in {} s",
+                ANSWER.as_secs()
+            ))),
+        }
+    }
+
+    async fn wait(&mut self, wanted: &str, keep: fn(&Message) -> bool) -> Result<Result<Value, Value>, Failure> {
+        loop {
+            if self.heard.len() >= BEFORE {
+                return Err(Failure::Gone("it says too much before it answers".to_owned()));
+            }
+            let said = self.process.next().await;
+            match &said {
+                Output::Line(line) => match Message::read(line) {
+                    Message::Answer { id, result } if id == wanted => {
+                        self.heard.push_back(said);
+                        return Ok(result);
+                    }
+                    message if keep(&message) => self.heard.push_back(said),
+                    _ => {}
+                },
+                Output::Stderr(_) => self.heard.push_back(said),
+                Output::Exited(code) => {
+                    let last = self.heard.iter().rev().find_map(|said| match said {
+                        Output::Stderr(line) => Some(String::from_utf8_lossy(line).into_owned()),
+                        _ => None,
+                    });
+                    let code = code.map_or_else(String::new, |code| format!(" with code {code}"));
+                    return Err(Failure::Gone(format!(
+                        "the program ended{code}: {}",
+                        last.unwrap_or_else(|| "it said nothing".to_owned())
+                    )));
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn end(&mut self) {
+        self.process.end().await;
+    }
+}
