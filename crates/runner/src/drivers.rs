@@ -8,6 +8,7 @@ use crate::Driver;
 
 mod codex_app;
 mod lines;
+mod opencode;
 
 /// What a driver is told at its start. It starts no program before there is something to say to it.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,12 @@ pub const DRIVERS: &[Spec] = &[
         description: "Codex, by codex app-server",
         program: Some("codex"),
         make: codex_app::make,
+    },
+    Spec {
+        name: "opencode",
+        description: "opencode, by opencode serve",
+        program: Some("opencode"),
+        make: opencode::make,
     },
     Spec {
         name: "lines",

@@ -14,7 +14,7 @@ use turnwire_proto::{Name, NewEvent, Timestamp};
 use turnwire_runner::{Ask, Driver, Failure, Outcome, Prompt, Signal, drivers::Setup};
 
 /// After this long nothing more is expected: a test that waits for it has failed.
-const NEVER: Duration = Duration::from_secs(90);
+const NEVER: Duration = Duration::from_secs(180);
 
 /// A driver at work.
 pub(crate) struct Driving {

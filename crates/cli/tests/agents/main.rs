@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod claude;
 #[cfg(test)]
+mod anthropic_server;
+#[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
 mod driving;
@@ -12,6 +14,8 @@ mod driving;
 mod model_server;
 #[cfg(test)]
 mod openai_server;
+#[cfg(test)]
+mod opencode_agent;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
