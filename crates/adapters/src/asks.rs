@@ -15,6 +15,19 @@ pub fn acp(session: &str, call: &str, request: &str) -> Option<Name> {
     of(&[session, call, request])
 }
 
+/// The tool of an ACP agent's call. ACP has a title and a kind; Gemini CLI has the name in the call's id.
+#[must_use]
+pub fn acp_tool(call: &str, kind: Option<&str>) -> String {
+    match call.split_once("__") {
+        Some((name, _))
+            if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
+        {
+            name.to_owned()
+        }
+        _ => kind.unwrap_or("other").to_owned(),
+    }
+}
+
 fn of(parts: &[&str]) -> Option<Name> {
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_matches('"')).collect();
     Name::lossy(&parts.join("."))

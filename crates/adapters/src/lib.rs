@@ -10,6 +10,7 @@
 //! - every event can be published: none is above `limits::EVENT`; what was cut says `truncated` and `bytes`;
 //! - the `usage` events of a turn add up to its `turn_end`'s `usage` and `cost_usd`: count one or the other.
 
+mod acp;
 pub mod asks;
 mod claude;
 mod coalesce;
@@ -135,6 +136,11 @@ pub const ADAPTERS: &[Spec] = &[
         name: "opencode-server",
         description: "opencode: the events of opencode serve",
         make: opencode::server::make,
+    },
+    Spec {
+        name: "acp",
+        description: "any agent that speaks ACP, such as gemini --acp",
+        make: acp::make,
     },
     Spec {
         name: "lines",

@@ -17,7 +17,15 @@ pub(crate) struct Recording {
     pub(crate) exit: Option<i32>,
 }
 
-pub(crate) const VENDORS: [&str; 6] = ["claude", "codex", "codex-app", "gemini", "opencode", "opencode-server"];
+pub(crate) const VENDORS: [&str; 7] = [
+    "acp",
+    "claude",
+    "codex",
+    "codex-app",
+    "gemini",
+    "opencode",
+    "opencode-server",
+];
 
 /// All of them, in the order of their names.
 pub(crate) fn all() -> Vec<Recording> {
