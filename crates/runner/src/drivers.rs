@@ -6,6 +6,7 @@ use turnwire_proto::Name;
 
 use crate::Driver;
 
+mod acp;
 mod codex_app;
 mod lines;
 mod opencode;
@@ -61,6 +62,18 @@ pub const DRIVERS: &[Spec] = &[
         description: "opencode, by opencode serve",
         program: Some("opencode"),
         make: opencode::make,
+    },
+    Spec {
+        name: "gemini",
+        description: "Gemini CLI, by gemini --acp",
+        program: Some("gemini"),
+        make: acp::gemini,
+    },
+    Spec {
+        name: "acp",
+        description: "any agent that speaks ACP on its standard input and output",
+        program: None,
+        make: acp::any,
     },
     Spec {
         name: "lines",

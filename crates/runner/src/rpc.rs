@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 over a program's standard input and output, a message a line, requests both ways.
 //!
-//! Requests of this side are numbered by strings: a result with another id is an answer to a request of the other side's, also for
-//! who reads the lines later.
+//! Requests of this side have strings for ids, with the method in them: a result with another id is an answer to a request of the
+//! other side's, and what a result is of is told, also to who reads the lines later.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -29,6 +29,9 @@ pub(crate) struct Rpc {
     /// What was heard while an answer was waited for.
     heard: VecDeque<Output>,
 }
+
+/// Which messages that come before an answer are kept.
+pub(crate) type Keep = fn(&Message) -> bool;
 
 /// What a line says.
 #[derive(Debug)]
@@ -68,6 +71,9 @@ impl Message {
 /// What an error says.
 pub(crate) fn words(error: &Value) -> String {
     let message = error["message"].as_str().unwrap_or("it gave no reason");
+    if let Some(details) = error["data"]["details"].as_str() {
+        return format!("{message}: {details}");
+    }
     // Some wrap their vendor's error whole.
     let inner: Option<Value> = serde_json::from_str(message).ok();
     let inner = inner.and_then(|inner| Some(inner["error"]["message"].as_str()?.to_owned()));
@@ -89,6 +95,11 @@ impl Rpc {
             Some(said) => said,
             None => self.process.next().await,
         }
+    }
+
+    /// Has this come next.
+    pub(crate) fn put_back(&mut self, said: Output) {
+        self.heard.push_front(said);
     }
 
     async fn send(&mut self, message: &Value) -> Result<Bytes, Failure> {
@@ -117,7 +128,7 @@ impl Rpc {
     /// Asks without waiting; returns the id that the answer will have.
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Result<String, Failure> {
         self.asked += 1;
-        let id = format!("turnwire-{}", self.asked);
+        let id = format!("turnwire-{}-{method}", self.asked);
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.send(&message).await?;
         Ok(id)
@@ -125,12 +136,18 @@ impl Rpc {
 
     /// Asks and waits for the answer. What comes meanwhile is kept for [`Self::next`], as the answer's own line is, as far as
     /// `keep` wants it.
-    pub(crate) async fn call(
+    pub(crate) async fn call(&mut self, method: &str, params: Value, keep: Keep) -> Result<Value, Failure> {
+        let result = self.try_call(method, params, keep).await?;
+        result.map_err(|error| Failure::Refused(format!("{method}: {}", words(&error))))
+    }
+
+    /// The same, where an error is looked at.
+    pub(crate) async fn try_call(
         &mut self,
         method: &str,
         params: Value,
-        keep: fn(&Message) -> bool,
-    ) -> Result<Value, Failure> {
+        keep: Keep,
+    ) -> Result<Result<Value, Value>, Failure> {
         let id = match self.ask(method, params).await {
             Ok(id) => id,
             // Why is told by its end.
@@ -139,17 +156,15 @@ impl Rpc {
                 Ok(Ok(_)) | Err(_) => return Err(failure),
             },
         };
-        match timeout(ANSWER, self.wait(&id, keep)).await {
-            Ok(Ok(result)) => result.map_err(|error| Failure::Refused(format!("{method}: {}", words(&error)))),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::Gone(format!(
+        timeout(ANSWER, self.wait(&id, keep)).await.unwrap_or_else(|_| {
+            Err(Failure::Gone(format!(
                 "it has not answered {method} in {} s",
                 ANSWER.as_secs()
-            ))),
-        }
+            )))
+        })
     }
 
-    async fn wait(&mut self, wanted: &str, keep: fn(&Message) -> bool) -> Result<Result<Value, Value>, Failure> {
+    async fn wait(&mut self, wanted: &str, keep: Keep) -> Result<Result<Value, Value>, Failure> {
         loop {
             if self.heard.len() >= BEFORE {
                 return Err(Failure::Gone("it says too much before it answers".to_owned()));

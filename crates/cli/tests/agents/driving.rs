@@ -23,6 +23,7 @@ pub(crate) struct Driving {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) signals: Vec<Signal>,
     turns: usize,
+    setup: Setup,
     dir: tempfile::TempDir,
 }
 
@@ -37,6 +38,7 @@ impl Driving {
         };
         fs::create_dir_all(dir.path().join("project")).unwrap();
         more(dir.path(), &mut setup);
+        let kept = setup.clone();
         let driver = (turnwire_runner::drivers::by_name(name).unwrap().make)(setup);
         let context = Context {
             session: Some(Name::new("a-session").unwrap()),
@@ -49,8 +51,16 @@ impl Driving {
             events: Vec::new(),
             signals: Vec::new(),
             turns: 0,
+            setup: kept,
             dir,
         }
+    }
+
+    /// Another driver in place of this one, as after a restart of whoever drives.
+    pub(crate) fn again(&mut self, name: &str, more: impl FnOnce(&mut Setup)) {
+        let mut setup = self.setup.clone();
+        more(&mut setup);
+        self.driver = (turnwire_runner::drivers::by_name(name).unwrap().make)(setup);
     }
 
     /// Begins a turn; returns its id.

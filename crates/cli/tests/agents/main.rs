@@ -11,6 +11,10 @@ mod codex_agent;
 #[cfg(test)]
 mod driving;
 #[cfg(test)]
+mod gemini_agent;
+#[cfg(test)]
+mod gemini_server;
+#[cfg(test)]
 mod model_server;
 #[cfg(test)]
 mod openai_server;
