@@ -274,7 +274,15 @@ mod tests {
             let kinds: Vec<_> = out.iter().map(|event| event.kind.as_str()).collect();
             assert_eq!(
                 kinds,
-                ["turn_start", "text_delta", "made_up", "note", "text_delta", "message", "turn_end"]
+                [
+                    "turn_start",
+                    "text_delta",
+                    "made_up",
+                    "note",
+                    "text_delta",
+                    "message",
+                    "turn_end"
+                ]
             );
             assert!(out.iter().all(|event| event.turn_id.as_ref() == Some(&turn.turn_id)));
             let start: TurnStart = out[0].data.read().unwrap();

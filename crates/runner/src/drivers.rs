@@ -7,6 +7,7 @@ use turnwire_proto::Name;
 use crate::Driver;
 
 mod acp;
+mod claude;
 mod codex_app;
 mod lines;
 mod opencode;
@@ -52,6 +53,12 @@ impl fmt::Debug for Spec {
 /// Every driver.
 pub const DRIVERS: &[Spec] = &[
     Spec {
+        name: "claude",
+        description: "Claude Code: one process a session, with approvals, interrupts, models and resumed conversations",
+        program: Some(claude::PROGRAM),
+        make: claude::make,
+    },
+    Spec {
         name: "codex",
         description: "Codex, by codex app-server",
         program: Some("codex"),
@@ -87,4 +94,18 @@ pub const DRIVERS: &[Spec] = &[
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Spec> {
     DRIVERS.iter().find(|spec| spec.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_driver_names_an_adapter_that_there_is() {
+        for spec in DRIVERS {
+            let driver = (spec.make)(Setup::default());
+            assert!(turnwire_adapters::by_name(driver.adapter()).is_some(), "{}", spec.name);
+            assert!(!driver.capabilities().is_empty(), "{}", spec.name);
+        }
+    }
 }

@@ -65,7 +65,8 @@ impl Login {
 
     /// Whether it changed.
     pub(crate) fn set(&self, standing: Standing) -> bool {
-        self.standing.send_if_modified(|now| std::mem::replace(now, standing) != standing)
+        self.standing
+            .send_if_modified(|now| std::mem::replace(now, standing) != standing)
     }
 
     /// A turn is tried now; until its end is known no other is.

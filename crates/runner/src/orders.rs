@@ -38,7 +38,10 @@ struct Opened<'a> {
 }
 
 fn args<T: DeserializeOwned>(order: &Order) -> Result<T, String> {
-    order.args.read().map_err(|error| format!("the arguments cannot be read: {error}"))
+    order
+        .args
+        .read()
+        .map_err(|error| format!("the arguments cannot be read: {error}"))
 }
 
 impl Runner {
@@ -88,7 +91,10 @@ impl Runner {
                     Some(session) => state.used(session).permission_mode = Some(mode),
                     None => {
                         state.permission_mode = Some(mode);
-                        state.sessions.iter_mut().for_each(|session| session.permission_mode = None);
+                        state
+                            .sessions
+                            .iter_mut()
+                            .for_each(|session| session.permission_mode = None);
                     }
                 })
                 .await

@@ -25,7 +25,10 @@ impl Outbox {
     pub(crate) fn open(root: &Path, target: &str, agent: &Name, locate: Arc<dyn Locate>) -> Result<Self, SpoolError> {
         let mut left = None;
         if root.is_dir() {
-            for found in spool::list(root)?.into_iter().filter(|found| !found.live && found.dir.is_dir()) {
+            for found in spool::list(root)?
+                .into_iter()
+                .filter(|found| !found.live && found.dir.is_dir())
+            {
                 if found.meta.target == target {
                     left = Spool::adopt(&found.dir, Limits::default())?;
                 }

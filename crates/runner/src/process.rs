@@ -31,8 +31,8 @@ const AHEAD: usize = 16;
 const GRACE: Duration = Duration::from_secs(3);
 /// How long output is waited for after the program's end: something else may hold it open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a program may take to read what it is told.
-const WRITE: Duration = Duration::from_secs(10);
+/// Things that it was told and has not read: beyond it a program does not read any more.
+const UNREAD: usize = 64;
 
 /// What a process says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ pub struct Process {
     child: Child,
     group: Option<Pid>,
     supervised: bool,
-    stdin: Option<ChildStdin>,
+    stdin: Option<mpsc::Sender<Bytes>>,
     output: mpsc::Receiver<Output>,
     exited: Option<(ExitStatus, Instant)>,
-    /// Has nobody looked at it since the last write; ends with the process.
-    _readers: JoinSet<()>,
+    /// Who reads and writes; ends with the process.
+    _pumps: JoinSet<()>,
 }
 
 /// Where a program is that is called so: by its path, or in `PATH`.
@@ -67,7 +67,9 @@ pub fn find(program: &OsStr) -> Option<PathBuf> {
         return Some(path.to_owned()).filter(|path| is_there(path));
     }
     let dirs = env::var_os("PATH")?;
-    env::split_paths(&dirs).map(|dir| dir.join(path)).find(|path| is_there(path))
+    env::split_paths(&dirs)
+        .map(|dir| dir.join(path))
+        .find(|path| is_there(path))
 }
 
 impl Process {
@@ -108,45 +110,54 @@ impl Process {
             .spawn()
             .map_err(|error| Failure::Gone(format!("{shown} cannot be run: {error}")))?;
         let (sender, output) = mpsc::channel(AHEAD);
-        let mut readers = JoinSet::new();
+        let mut pumps = JoinSet::new();
         if let Some(stdout) = child.stdout.take() {
-            readers.spawn(read(stdout, sender.clone(), Output::Line));
+            pumps.spawn(read(stdout, sender.clone(), Output::Line));
         }
         if let Some(stderr) = child.stderr.take() {
-            readers.spawn(read(stderr, sender, Output::Stderr));
+            pumps.spawn(read(stderr, sender, Output::Stderr));
         }
+        let stdin = child.stdin.take().map(|stdin| {
+            let (sender, told) = mpsc::channel(UNREAD);
+            pumps.spawn(write(told, stdin));
+            sender
+        });
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self {
-            stdin: child.stdin.take(),
+            stdin,
             group,
             child,
             supervised,
             output,
             exited: None,
-            _readers: readers,
+            _pumps: pumps,
         })
     }
 
-    /// Writes to its standard input.
+    /// Writes to its standard input, in the background and whole: nothing that drops whoever calls this cuts what is written.
     ///
     /// # Errors
     /// It is closed, or the program does not read.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(stdin) = &mut self.stdin else {
-            return Err(Failure::Gone("the program takes no more input".to_owned()));
-        };
-        let write = async {
-            stdin.write_all(bytes).await?;
-            stdin.flush().await
-        };
-        match timeout(WRITE, write).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Gone(format!("the program takes no more input: {error}"))),
-            Err(_) => Err(Failure::Gone("the program does not read its input".to_owned())),
+    pub fn send(&mut self, bytes: impl Into<Bytes>) -> Result<(), Failure> {
+        let sent = self.stdin.as_ref().map(|stdin| stdin.try_send(bytes.into()));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                Err(Failure::Gone("the program does not read its input".to_owned()))
+            }
+            _ => Err(Failure::Gone("the program takes no more input".to_owned())),
         }
     }
 
-    /// Ends its standard input.
+    /// [`Process::send`] of bytes that are not its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.send(bytes.to_vec())
+    }
+
+    /// Ends its standard input, behind what was sent.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -213,6 +224,15 @@ impl Drop for Process {
 fn code(status: ExitStatus) -> Option<i32> {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+}
+
+async fn write(mut told: mpsc::Receiver<Bytes>, mut stdin: ChildStdin) {
+    while let Some(bytes) = told.recv().await {
+        // Who does not read any more says so by its end.
+        if stdin.write_all(&bytes).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Splits at LF and nothing else, as all vendors' lines are.

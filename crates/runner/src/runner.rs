@@ -85,7 +85,9 @@ impl Runner {
         let store = Store::open(&config.state_dir)?;
         let root = config.state_dir.join("spool");
         let outbox = Outbox::open(&root, &config.target, &config.agent, Arc::clone(&config.locate))?;
-        let link = Downlink::builder(config.endpoint.clone()).agent(config.agent.clone()).connect();
+        let link = Downlink::builder(config.endpoint.clone())
+            .agent(config.agent.clone())
+            .connect();
         let can = (config.driver.make)(config.setup.clone()).capabilities().to_vec();
         let shared = Arc::new(Shared::new(&config, store, outbox, link.handle()));
         let mut runner = Self {
@@ -166,7 +168,8 @@ impl Runner {
                 }
             }
             Item::Unreadable { id, why } => {
-                self.shared.tell(Notice::Trouble(format!("an order cannot be read: {why}")));
+                self.shared
+                    .tell(Notice::Trouble(format!("an order cannot be read: {why}")));
                 if let Some(id) = id {
                     self.shared.refuse(id, &format!("the order cannot be read: {why}"));
                 }
@@ -238,7 +241,9 @@ impl Runner {
     async fn tell_again(&self) {
         let untold = self.shared.store.look(|state| {
             let untold = state.taken.iter().filter(|taken| !taken.told);
-            untold.filter_map(|taken| Some((taken.id, taken.end.clone()?))).collect::<Vec<_>>()
+            untold
+                .filter_map(|taken| Some((taken.id, taken.end.clone()?)))
+                .collect::<Vec<_>>()
         });
         for (id, end) in untold.await {
             self.shared.tell_end(id, end);
@@ -260,7 +265,9 @@ impl Runner {
         if self.sessions.len() >= SESSIONS {
             let doing = self.shared.doing();
             let idle = |id: &&Name| doing.get(*id).is_none_or(|doing| doing.state == "idle");
-            let Some(idle) = self.sessions.keys().find(idle).cloned() else { return };
+            let Some(idle) = self.sessions.keys().find(idle).cloned() else {
+                return;
+            };
             // It ends when it has done what it was told.
             self.sessions.remove(&idle);
         }
@@ -278,7 +285,12 @@ impl Runner {
     async fn session_ended(&mut self, ended: Result<Name, tokio::task::JoinError>) {
         let Err(error) = ended else { return };
         self.shared.tell(Notice::Trouble(format!("a session failed: {error}")));
-        let gone: Vec<Name> = self.sessions.iter().filter(|(_, to)| to.is_closed()).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<Name> = self
+            .sessions
+            .iter()
+            .filter(|(_, to)| to.is_closed())
+            .map(|(id, _)| id.clone())
+            .collect();
         for session in gone {
             self.sessions.remove(&session);
             self.shared.slots.free(&session);
@@ -295,7 +307,9 @@ impl Runner {
         let (model, held) = self.shared.store.look(|state| (state.model.clone(), state.held)).await;
         let word = |word: &str| Name::new(word).ok();
         let does = |what: &str| doing.values().any(|doing| doing.state == what);
-        let state = ["thinking", "compacting", "rate_limited"].into_iter().find(|what| does(what));
+        let state = ["thinking", "compacting", "rate_limited"]
+            .into_iter()
+            .find(|what| does(what));
         let sessions = doing.iter().take(limits::REPORTED).map(|(id, doing)| SessionReport {
             id: id.clone(),
             state: word(doing.state),
@@ -334,6 +348,8 @@ impl Runner {
 
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }

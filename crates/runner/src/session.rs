@@ -97,6 +97,8 @@ pub(crate) struct Session {
     leave: Arc<Notify>,
     /// When the adapter was last given something; `None` once it was told that nothing more came.
     heard: Option<Instant>,
+    /// What the vendor says that it uses, for the report.
+    shown: Option<Name>,
     /// What the driver was told of.
     model: Option<Name>,
     mode: Option<Name>,
@@ -120,6 +122,7 @@ impl Session {
         setup.permission_mode = mode.or(setup.permission_mode);
         setup.conversation = conversation;
         Self {
+            shown: setup.model.clone(),
             model: setup.model.clone(),
             mode: setup.permission_mode.clone(),
             resumed: setup.conversation.is_some(),
@@ -176,7 +179,10 @@ impl Session {
         let turn = self.turn.as_ref().and_then(Turn::deadline);
         let login = self.shared.login.not_before().filter(|_| !self.waiting.is_empty());
         let coalesced = self.coalescer.deadline().map(Instant::from_std);
-        [turn, login, coalesced, self.heard.map(|at| at + IDLE)].into_iter().flatten().min()
+        [turn, login, coalesced, self.heard.map(|at| at + IDLE)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     async fn tick(&mut self) {
@@ -241,7 +247,7 @@ impl Session {
     }
 
     fn does(&self, state: &'static str) {
-        let model = self.model.clone();
+        let model = self.shown.clone();
         self.shared.does(&self.id, Doing { state, model });
     }
 
@@ -300,8 +306,9 @@ impl Session {
 
     async fn stop(&mut self, stop: Stop) -> Answer {
         if let (Some(before), None) = (stop.waiting, &stop.turn) {
-            let (kept, dropped): (VecDeque<_>, VecDeque<_>) =
-                std::mem::take(&mut self.waiting).into_iter().partition(|work| work.seq > before);
+            let (kept, dropped): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
+                .into_iter()
+                .partition(|work| work.seq > before);
             self.waiting = kept;
             for work in dropped {
                 self.shared.refuse(work.id, "cancelled");
@@ -336,11 +343,17 @@ impl Session {
     /// Begins with an empty context: the conversation is another one from the next turn on.
     async fn forget(&mut self) {
         if self.turn.is_some() {
-            let _ = self.stop(Stop { turn: None, waiting: None }).await;
+            let _ = self
+                .stop(Stop {
+                    turn: None,
+                    waiting: None,
+                })
+                .await;
         }
         self.put_away().await;
         if self.turn.is_some() {
-            self.conclude(false, Some("a new conversation was begun".to_owned())).await;
+            self.conclude(false, Some("a new conversation was begun".to_owned()))
+                .await;
         }
         let mut setup = self.shared.setup.clone();
         setup.model = self.model.clone();
@@ -402,8 +415,8 @@ impl Session {
                 self.resumed = true;
             }
             Signal::Model(model) => {
-                self.model = Some(model);
-                self.does("thinking");
+                self.shown = Some(model);
+                self.shared.reported.send_replace(());
             }
             Signal::Compacting(begins) => self.does(if begins { "compacting" } else { "thinking" }),
             Signal::TurnOver(outcome) => self.over(outcome).await,
@@ -414,16 +427,29 @@ impl Session {
     /// The model and the mode that were chosen since the last turn.
     async fn settle(&mut self) {
         let id = self.id.clone();
-        let (model, mode) = self.shared.store.look(|state| (state.model_of(&id), state.mode_of(&id))).await;
+        let (model, mode) = self
+            .shared
+            .store
+            .look(|state| (state.model_of(&id), state.mode_of(&id)))
+            .await;
         if model.is_some() && model != self.model {
-            let told = self.driver.tell(Tell::Model(model.clone().expect("looked at above"))).await;
+            let told = self
+                .driver
+                .tell(Tell::Model(model.clone().expect("looked at above")))
+                .await;
             match told {
-                Ok(_) => self.model = model,
+                Ok(_) => {
+                    self.shown.clone_from(&model);
+                    self.model = model;
+                }
                 Err(failure) => self.error(&format!("the model stays as it was: {failure}")),
             }
         }
         if mode.is_some() && mode != self.mode {
-            let told = self.driver.tell(Tell::PermissionMode(mode.clone().expect("looked at above"))).await;
+            let told = self
+                .driver
+                .tell(Tell::PermissionMode(mode.clone().expect("looked at above")))
+                .await;
             match told {
                 Ok(_) => self.mode = mode,
                 Err(failure) => self.error(&format!("the permission mode stays as it was: {failure}")),

@@ -101,12 +101,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     #[expect(clippy::too_many_arguments, reason = "what it is made of, once")]
-    pub(crate) fn new(
-        config: &crate::Config,
-        store: Store,
-        outbox: Outbox,
-        link: Handle,
-    ) -> Self {
+    pub(crate) fn new(config: &crate::Config, store: Store, outbox: Outbox, link: Handle) -> Self {
         Self {
             agent: config.agent.clone(),
             spec: config.driver,
@@ -218,7 +213,9 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("agent", &self.agent).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
     }
 }
 

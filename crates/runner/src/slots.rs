@@ -50,7 +50,10 @@ impl Slots {
             live.insert(session.clone(), Slot { idle: None, leave });
             return true;
         }
-        let longest = live.values().filter(|slot| slot.idle.is_some()).min_by_key(|slot| slot.idle);
+        let longest = live
+            .values()
+            .filter(|slot| slot.idle.is_some())
+            .min_by_key(|slot| slot.idle);
         if let Some(slot) = longest {
             slot.leave.notify_one();
         }

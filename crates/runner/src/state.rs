@@ -136,7 +136,9 @@ impl State {
     }
 
     pub(crate) fn mode_of(&self, session: &Name) -> Option<Name> {
-        let own = self.session(session).and_then(|session| session.permission_mode.clone());
+        let own = self
+            .session(session)
+            .and_then(|session| session.permission_mode.clone());
         own.or_else(|| self.permission_mode.clone())
     }
 
@@ -172,7 +174,12 @@ impl State {
             taken.told = true;
             taken.end = Some(End::Done(None));
         }
-        let over = self.taken.iter().filter(|taken| taken.told).count().saturating_sub(TAKEN);
+        let over = self
+            .taken
+            .iter()
+            .filter(|taken| taken.told)
+            .count()
+            .saturating_sub(TAKEN);
         let mut left = over;
         self.taken.retain(|taken| {
             let goes = taken.told && left > 0;
@@ -287,7 +294,11 @@ mod tests {
         store
             .look(|state| {
                 assert_eq!(state.taken.len(), TAKEN + 1);
-                assert!(state.taken(ids[0]).is_some_and(|taken| taken.end.is_none() && taken.turn));
+                assert!(
+                    state
+                        .taken(ids[0])
+                        .is_some_and(|taken| taken.end.is_none() && taken.turn)
+                );
                 assert!(state.taken(ids[1]).is_none() && state.taken(ids[TAKEN]).is_some());
                 assert_eq!(state.session(&session).unwrap().conversation.as_deref(), Some("c"));
             })

@@ -39,8 +39,8 @@ mod imp {
     use rustix::{
         event::{PollFd, PollFlags, Timespec, poll},
         process::{
-            Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group, pidfd_open,
-            set_child_subreaper, set_parent_process_death_signal, wait,
+            Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group,
+            pidfd_open, set_child_subreaper, set_parent_process_death_signal, wait,
         },
     };
 
@@ -67,7 +67,10 @@ mod imp {
 
     /// Becomes the program, which the kernel then kills when the supervisor is killed.
     fn become_program(args: &[OsString]) -> io::Result<u8> {
-        let parent = args[0].to_str().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        let parent = args[0]
+            .to_str()
+            .and_then(|pid| pid.parse().ok())
+            .and_then(Pid::from_raw);
         set_parent_process_death_signal(Some(Signal::KILL))?;
         if parent != getppid() || args.len() < 2 {
             return Ok(0);
@@ -75,7 +78,11 @@ mod imp {
         let error = Command::new(&args[1]).args(&args[2..]).exec();
         let why = format!("{}: {error}\n", args[1].display());
         let _ = io::Write::write_all(&mut io::stderr(), why.as_bytes());
-        Ok(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+        Ok(if error.kind() == io::ErrorKind::NotFound {
+            127
+        } else {
+            126
+        })
     }
 
     fn watch(args: &[OsString]) -> io::Result<u8> {
@@ -86,7 +93,11 @@ mod imp {
             return Ok(0);
         }
         let (asked, sender) = UnixStream::pair()?;
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+        for signal in [
+            signal_hook::consts::SIGTERM,
+            signal_hook::consts::SIGINT,
+            signal_hook::consts::SIGHUP,
+        ] {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
         let ourselves = std::env::current_exe()?;
@@ -100,7 +111,10 @@ mod imp {
             .args(args)
             .process_group(0)
             .spawn()?;
-        let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let program = i32::try_from(child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(io::ErrorKind::NotFound)?;
         let program_end = pidfd_open(program, PidfdFlags::empty())?;
         let over = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let mut fds = [
@@ -171,14 +185,18 @@ mod imp {
     /// The processes whose parent this one is.
     fn children() -> Vec<Pid> {
         let mine = getpid().as_raw_nonzero().get();
-        let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
         let parent = |pid: i32| -> Option<i32> {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             // The name in parentheses may hold anything; the state and the parent come behind the last one.
             stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
         };
         let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| parent(*pid) == Some(mine)).filter_map(Pid::from_raw).collect()
+        pids.filter(|pid| parent(*pid) == Some(mine))
+            .filter_map(Pid::from_raw)
+            .collect()
     }
 }
 

@@ -50,7 +50,11 @@ pub(crate) async fn agent(args: Agent) -> anyhow::Result<ExitCode> {
         }))?;
     } else if !args.quiet {
         let (name, program) = (&args.name, program.display());
-        out::say(&format!("agent {name}: {program} ({}), at {url}#/agent/{}", driver.name, escaped(name)));
+        out::say(&format!(
+            "agent {name}: {program} ({}), at {url}#/agent/{}",
+            driver.name,
+            escaped(name)
+        ));
         out::say(&format!("what outlives it is in {}", state_dir.display()));
     }
     let ended = {
@@ -105,10 +109,17 @@ fn program(driver: &Spec, args: &Agent) -> anyhow::Result<PathBuf> {
         None => args.args.first().cloned(),
     });
     let Some(named) = named else {
-        return Err(exit::failure(2, "name the program: turnwire agent … --adapter lines -- CMD ARGS"));
+        return Err(exit::failure(
+            2,
+            "name the program: turnwire agent … --adapter lines -- CMD ARGS",
+        ));
     };
     process::find(&named).ok_or_else(|| {
-        let hint = if driver.program.is_some() { "; name its file with --program" } else { "" };
+        let hint = if driver.program.is_some() {
+            "; name its file with --program"
+        } else {
+            ""
+        };
         let why = format!("{} is not installed, or not in PATH{hint}", named.display());
         exit::failure(exit::NOT_FOUND, why)
     })
@@ -166,7 +177,12 @@ fn said(notice: &Notice) -> Option<String> {
             Err(why) => format!("order {id}: failed: {why}"),
         },
         Notice::TurnBegan { session, turn } => format!("session {session}: turn {turn} begins"),
-        Notice::TurnEnded { session, turn, ok, note } => {
+        Notice::TurnEnded {
+            session,
+            turn,
+            ok,
+            note,
+        } => {
             let note = note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
             let how = if *ok { "ends" } else { "fails" };
             format!("session {session}: turn {turn} {how}{note}")
@@ -192,7 +208,12 @@ fn shown(notice: &Notice) -> Option<Value> {
         }
         Notice::Order { id, end } => json!({ "order": id, "ok": end.is_ok(), "why": end.as_ref().err() }),
         Notice::TurnBegan { session, turn } => json!({ "turn": turn, "session": session, "state": "began" }),
-        Notice::TurnEnded { session, turn, ok, note } => {
+        Notice::TurnEnded {
+            session,
+            turn,
+            ok,
+            note,
+        } => {
             json!({ "turn": turn, "session": session, "state": "ended", "ok": ok, "note": note })
         }
         Notice::Status { session, status } => json!({ "session": session, "status": status }),

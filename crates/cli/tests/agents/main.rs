@@ -1,15 +1,19 @@
-//! Agents' own programs under `turnwire run`, with a model server on this machine in place of their vendor's.
+//! Agents' own programs under `turnwire run` and `turnwire agent`, with a model server on this machine in place of their vendor's.
 //!
 //! `cargo xtask test` installs the programs and names their directory in `TURNWIRE_AGENTS`.
 
 #[cfg(test)]
+mod anthropic_server;
+#[cfg(test)]
 mod claude;
 #[cfg(test)]
-mod anthropic_server;
+mod claude_agent;
 #[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
 mod driving;
+#[cfg(test)]
+mod gateway;
 #[cfg(test)]
 mod gemini_agent;
 #[cfg(test)]

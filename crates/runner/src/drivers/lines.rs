@@ -16,10 +16,7 @@ pub(super) fn make(mut setup: Setup) -> Box<dyn Driver> {
     if setup.program.is_none() && !setup.args.is_empty() {
         setup.program = Some(setup.args.remove(0));
     }
-    Box::new(Lines {
-        setup,
-        process: None,
-    })
+    Box::new(Lines { setup, process: None })
 }
 
 struct Lines {
@@ -50,7 +47,7 @@ impl Driver for Lines {
         };
         let mut process = Process::start(&self.setup, program, &self.setup.args, |_| {})?;
         // A program that does not read its input may answer all the same.
-        let _ = process.write(prompt.text.as_bytes()).await;
+        let _ = process.send(prompt.text.clone());
         process.close_stdin();
         self.process = Some(process);
         Ok(())
@@ -79,7 +76,8 @@ impl Driver for Lines {
                 Ok(None)
             }
             _ => Err(Failure::Unsupported(
-                "a program that is started for each turn cannot be told this; tell it what to do in a message".to_owned(),
+                "a program that is started for each turn cannot be told this; tell it what to do in a message"
+                    .to_owned(),
             )),
         }
     }

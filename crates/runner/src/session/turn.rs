@@ -139,7 +139,14 @@ impl Session {
         let Some(turn) = &mut self.turn else { return };
         turn.attempt = Attempt::Asked;
         self.shared.login.trying();
-        let (what, state) = (turn.what.clone(), if matches!(turn.what, What::Compact(_)) { "compacting" } else { "thinking" });
+        let (what, state) = (
+            turn.what.clone(),
+            if matches!(turn.what, What::Compact(_)) {
+                "compacting"
+            } else {
+                "thinking"
+            },
+        );
         let asked = match what {
             What::Say(text) => {
                 let prompt = Prompt {
@@ -167,9 +174,9 @@ impl Session {
             from: "user".to_owned(),
             body: match &turn.what {
                 What::Say(text) => text.clone(),
-                What::Compact(instructions) => {
-                    format!("/compact {}", instructions.as_deref().unwrap_or_default()).trim_end().to_owned()
-                }
+                What::Compact(instructions) => format!("/compact {}", instructions.as_deref().unwrap_or_default())
+                    .trim_end()
+                    .to_owned(),
             },
             unread: turn.unread,
         };
@@ -270,7 +277,9 @@ impl Session {
         let pace = self.shared.pace;
         let Some(turn) = &mut self.turn else { return };
         if turn.since.elapsed() > pace.rate_most {
-            return self.conclude(false, Some("the vendor's rate limit does not end".to_owned())).await;
+            return self
+                .conclude(false, Some("the vendor's rate limit does not end".to_owned()))
+                .await;
         }
         let grown = pace.rate.0.saturating_mul(1 << turn.limited.min(16));
         let wait = wait.unwrap_or(grown).clamp(pace.rate.0.min(grown), pace.rate_most);
@@ -293,7 +302,9 @@ impl Session {
         let Some(turn) = &mut self.turn else { return };
         if turn.since.elapsed() > most {
             self.needs_login();
-            return self.conclude(false, Some("nobody is signed in to the vendor".to_owned())).await;
+            return self
+                .conclude(false, Some("nobody is signed in to the vendor".to_owned()))
+                .await;
         }
         turn.again(Attempt::Login);
         self.needs_login();
@@ -333,14 +344,20 @@ impl Session {
     pub(super) async fn conclude(&mut self, ok: bool, note: Option<String>) {
         self.asks.clear();
         let Some(turn) = self.turn.take() else { return };
-        let mut body = turn.end.as_ref().and_then(|end| end.data.read::<TurnEnd>().ok()).unwrap_or_default();
+        let mut body = turn
+            .end
+            .as_ref()
+            .and_then(|end| end.data.read::<TurnEnd>().ok())
+            .unwrap_or_default();
         body.ok = ok && (body.ok || turn.end.is_none());
         body.note = if ok { body.note.or(note) } else { note.or(body.note) };
         if turn.spent != (Usage::default(), 0.0) {
             body.usage = Some(sum(&turn.spent.0, &body.usage.unwrap_or_default()));
             body.cost_usd = Some(turn.spent.1 + body.cost_usd.unwrap_or(0.0));
         }
-        body.duration_ms = body.duration_ms.or_else(|| u64::try_from(turn.since.elapsed().as_millis()).ok());
+        body.duration_ms = body
+            .duration_ms
+            .or_else(|| u64::try_from(turn.since.elapsed().as_millis()).ok());
         let (ok, note) = (body.ok, body.note.clone());
         let told = turn
             .end

@@ -16,7 +16,10 @@ impl Session {
     /// session does not end with its program; and what a person decided is told by the gateway alone.
     pub(super) fn emit(&mut self, events: Vec<NewEvent>) {
         for event in events {
-            let ours = self.turn.as_ref().is_some_and(|turn| Some(&turn.id) == event.turn_id.as_ref());
+            let ours = self
+                .turn
+                .as_ref()
+                .is_some_and(|turn| Some(&turn.id) == event.turn_id.as_ref());
             if event.kind == Kind::SESSION_END || self.is_decided_already(&event) {
                 continue;
             }
@@ -48,7 +51,9 @@ impl Session {
 
     /// A vendor that tells of its login.
     fn heed(&mut self, event: &NewEvent) {
-        let Ok(body) = event.data.read::<StatusChanged>() else { return };
+        let Ok(body) = event.data.read::<StatusChanged>() else {
+            return;
+        };
         let standing = match body.status.as_str() {
             "needs_login_in_progress" => Standing::InProgress,
             "needs_login_idle" => Standing::Needed,

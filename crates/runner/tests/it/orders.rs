@@ -33,13 +33,20 @@ async fn a_cancel_ends_the_turn_and_drops_what_waited_and_an_interrupt_ends_the_
     for (action, rest) in [("cancel", "failed"), ("interrupt", "done")] {
         let mut world = World::start().await;
         world.gate("never");
-        let agent = world.agent("read x; if [ $x = wait ]; then echo waiting; read y < never; fi; echo $x").await;
+        let agent = world
+            .agent("read x; if [ $x = wait ]; then echo waiting; read y < never; fi; echo $x")
+            .await;
         let first = world.say("s", "wait").await;
         let second = world.say("s", "more").await;
-        world.until("the first turn", |event| event.kind.as_str() == "text_delta").await;
+        world
+            .until("the first turn", |event| event.kind.as_str() == "text_delta")
+            .await;
         let stop = world.order(Some("s"), action, json!({})).await;
         let end = world.end_of(&stop).await;
-        assert_eq!((&end["state"], &end["result"]), (&json!("done"), &json!({"turn_id": first})));
+        assert_eq!(
+            (&end["state"], &end["result"]),
+            (&json!("done"), &json!({"turn_id": first}))
+        );
         let end = world.end_of(&first).await;
         assert_eq!(end["result"]["ok"], false);
         assert_eq!(end["result"]["note"], "interrupted");
@@ -56,10 +63,15 @@ async fn an_interrupt_of_another_turn_ends_none() {
     world.gate("go");
     let agent = world.agent("read x; echo waiting; read y < go").await;
     let id = world.say("s", "hello").await;
-    world.until("the turn", |event| event.kind.as_str() == "text_delta").await;
+    world
+        .until("the turn", |event| event.kind.as_str() == "text_delta")
+        .await;
     let late = world.order(Some("s"), "interrupt", json!({"turn_id": "another"})).await;
     let end = world.end_of(&late).await;
-    assert_eq!((&end["state"], &end["reason"]), (&json!("failed"), &json!("turn another is not running")));
+    assert_eq!(
+        (&end["state"], &end["reason"]),
+        (&json!("failed"), &json!("turn another is not running"))
+    );
     world.open("go").await;
     assert_eq!(world.end_of(&id).await["result"]["ok"], true);
     agent.stop().await;
@@ -71,10 +83,23 @@ async fn what_the_driver_cannot_do_is_refused_and_not_reported() {
     let agent = world.agent("read x; echo $x").await;
     let id = world.order(None, "set_model", json!({"model": "m"})).await;
     let end = world.end_of(&id).await;
-    assert_eq!((&end["state"], &end["reason"]), (&json!("failed"), &json!("this agent cannot do set_model")));
-    let report = world.until("a report", |event| event.kind.as_str() == "agent_state").await;
+    assert_eq!(
+        (&end["state"], &end["reason"]),
+        (&json!("failed"), &json!("this agent cannot do set_model"))
+    );
+    let report = world
+        .event("a report", |event| event.kind.as_str() == "agent_state")
+        .await;
     let report: Value = report.data.read().unwrap();
-    let can: Vec<_> = report["capabilities"].as_array().unwrap().iter().map(|can| can.as_str().unwrap()).collect();
-    assert_eq!(can, ["message", "cancel", "interrupt", "hold", "release", "new_session"]);
+    let can: Vec<_> = report["capabilities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|can| can.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        can,
+        ["message", "cancel", "interrupt", "hold", "release", "new_session"]
+    );
     agent.stop().await;
 }

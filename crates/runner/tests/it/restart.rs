@@ -38,7 +38,9 @@ async fn a_turn_that_is_open_when_a_runner_is_told_to_end_is_closed_and_its_prog
     world.gate("never");
     let agent = world.agent(&format!("echo $$ > pid; {COUNTED}")).await;
     let id = world.say("s", "wait").await;
-    world.until("the turn", |event| event.kind.as_str() == "text_delta").await;
+    world
+        .until("the turn", |event| event.kind.as_str() == "text_delta")
+        .await;
     let stopped = agent.stop().await;
     assert_eq!(stopped.kept, 0, "the gateway has everything");
     let end = world.end_of(&id).await;
@@ -46,7 +48,14 @@ async fn a_turn_that_is_open_when_a_runner_is_told_to_end_is_closed_and_its_prog
     let turn = world.turn(&id);
     assert_eq!(turn.iter().filter(|(kind, _)| *kind == "turn_end").count(), 1);
     let pid = fs::read_to_string(world.path("pid")).unwrap();
-    assert!(!Command::new("kill").args(["-0", pid.trim()]).output().unwrap().status.success());
+    assert!(
+        !Command::new("kill")
+            .args(["-0", pid.trim()])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let offline = world.events.iter().any(|event| {
         let body: Value = event.data.read().unwrap();
         event.kind.as_str() == "status_changed" && body["status"] == "offline"
@@ -60,7 +69,9 @@ async fn a_turn_that_is_open_when_a_runner_vanishes_is_closed_by_the_next_and_no
     world.gate("never");
     let agent = world.agent(COUNTED).await;
     let id = world.say("s", "wait").await;
-    world.until("the turn", |event| event.kind.as_str() == "text_delta").await;
+    world
+        .until("the turn", |event| event.kind.as_str() == "text_delta")
+        .await;
     agent.vanish().await;
     let agent = world.agent(COUNTED).await;
     let end = world.end_of(&id).await;
@@ -68,7 +79,11 @@ async fn a_turn_that_is_open_when_a_runner_vanishes_is_closed_by_the_next_and_no
         end["result"],
         json!({"turn_id": id, "session_id": "s", "ok": false, "note": "the runner ended"})
     );
-    let ends = world.turn(&id).into_iter().filter(|(kind, _)| *kind == "turn_end").count();
+    let ends = world
+        .turn(&id)
+        .into_iter()
+        .filter(|(kind, _)| *kind == "turn_end")
+        .count();
     assert_eq!(ends, 1);
     let next = world.say("s", "next").await;
     assert_eq!(world.end_of(&next).await["result"]["ok"], true);
@@ -82,7 +97,9 @@ async fn a_gateway_that_is_away_in_the_midst_of_a_turn_loses_nothing_of_it() {
     world.gate("go");
     let agent = world.agent("read x; echo before; read y < go; echo after").await;
     let id = world.say("s", "hello").await;
-    world.until("the turn", |event| event.kind.as_str() == "text_delta").await;
+    world
+        .until("the turn", |event| event.kind.as_str() == "text_delta")
+        .await;
     world.stop_server().await;
     world.open("go").await;
     world.start_server().await;
@@ -98,7 +115,10 @@ async fn a_second_runner_on_the_same_state_is_refused() {
     let world = World::start().await;
     let agent = world.agent("cat").await;
     let config = world.config("a", "cat").await;
-    let error = within("an answer", turnwire_runner::Runner::start(config)).await.unwrap_err().to_string();
+    let error = within("an answer", turnwire_runner::Runner::start(config))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("another runner uses"), "{error}");
     agent.stop().await;
 }

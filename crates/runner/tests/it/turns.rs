@@ -14,12 +14,19 @@ async fn a_message_becomes_one_turn_with_its_id_which_is_there_when_the_order_is
     assert_eq!(end["result"], json!({"turn_id": id, "session_id": "s", "ok": true}));
     // All of the turn stands before the word that it is done.
     let turn = world.turn(&id);
-    let kinds: Vec<_> = turn.iter().map(|(kind, _)| *kind).filter(|kind| *kind != "text_delta" && *kind != "note").collect();
+    let kinds: Vec<_> = turn
+        .iter()
+        .map(|(kind, _)| *kind)
+        .filter(|kind| *kind != "text_delta" && *kind != "note")
+        .collect();
     assert_eq!(kinds, ["turn_start", "message", "turn_end"], "{:#?}", world.told());
     assert_eq!(turn[0].1, json!({"from": "user", "body": "hello", "unread": 0}));
     let said = turn.iter().find(|(kind, _)| *kind == "message").unwrap();
     assert_eq!(said.1["content"], "it said hello");
-    assert!(turn.iter().any(|(kind, body)| *kind == "note" && body["text"] == "more"));
+    assert!(
+        turn.iter()
+            .any(|(kind, body)| *kind == "note" && body["text"] == "more")
+    );
     assert_eq!(turn.last().unwrap().1["ok"], true);
     agent.stop().await;
 }
@@ -27,19 +34,24 @@ async fn a_message_becomes_one_turn_with_its_id_which_is_there_when_the_order_is
 #[tokio::test]
 async fn messages_of_a_session_take_turns_in_their_order_and_say_how_many_wait() {
     let mut world = World::start().await;
-    world.gate("go");
-    let agent = world.agent("read x; read y < go; echo $x").await;
+    let texts = ["one", "two", "three"];
+    texts.map(|text| world.gate(text));
+    let agent = world.agent("read x; read y < $x; echo $x").await;
     let mut ids = Vec::new();
-    for text in ["one", "two", "three"] {
+    for text in texts {
         ids.push(world.say("s", text).await);
     }
-    for _ in 0..3 {
-        world.open("go").await;
+    for text in texts {
+        world.open(text).await;
     }
     for id in &ids {
         world.end_of(id).await;
     }
-    let starts: Vec<_> = world.events.iter().filter(|event| event.kind.as_str() == "turn_start").collect();
+    let starts: Vec<_> = world
+        .events
+        .iter()
+        .filter(|event| event.kind.as_str() == "turn_start")
+        .collect();
     let order: Vec<_> = starts.iter().map(|event| json!(event.turn_id)).collect();
     assert_eq!(order, ids);
     let places = |kind: &str| {
@@ -65,10 +77,19 @@ async fn sessions_work_at_once_but_no_more_than_may() {
     let second = world.say("s2", "two").await;
     world.open("one").await;
     world.end_of(&first).await;
-    let started = |world: &World| world.events.iter().filter(|event| event.kind.as_str() == "turn_start").count();
-    assert_eq!(started(&world), 1, "the second had no room");
     world.open("two").await;
     assert_eq!(world.end_of(&second).await["result"]["ok"], true);
+    let place = |kind: &str, turn: &serde_json::Value| {
+        let of = world
+            .events
+            .iter()
+            .find(|event| event.kind.as_str() == kind && json!(event.turn_id) == *turn);
+        of.unwrap().seq
+    };
+    assert!(
+        place("turn_end", &first) < place("turn_start", &second),
+        "the second had no room"
+    );
     agent.stop().await;
 
     let agent = world.agent("read x; read y < $x; echo done").await;
@@ -108,7 +129,13 @@ async fn a_program_that_is_not_there_fails_the_order_without_a_turn() {
     let id = world.say("s", "hello").await;
     let end = world.end_of(&id).await;
     assert_eq!(end["state"], "failed");
-    assert!(end["reason"].as_str().unwrap().contains("/nowhere/at-all is not installed"), "{end}");
+    assert!(
+        end["reason"]
+            .as_str()
+            .unwrap()
+            .contains("/nowhere/at-all is not installed"),
+        "{end}"
+    );
     assert!(!world.events.iter().any(|event| event.kind.as_str() == "turn_start"));
     agent.stop().await;
 }

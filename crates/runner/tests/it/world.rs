@@ -4,11 +4,7 @@ use std::{path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{
-    sync::oneshot,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 use turnwire_client::{Endpoint, Item, Query, Subscriber};
 use turnwire_proto::{Event, Name, Scopes};
 use turnwire_runner::{Config, Error, Pace, Runner, Setup, Stopped, drivers};
@@ -46,7 +42,11 @@ impl Agent {
     /// As a signal does it.
     pub(crate) async fn stop(mut self) -> Stopped {
         self.stop.send(()).unwrap();
-        within("the agent to end", self.tasks.join_next()).await.unwrap().unwrap().unwrap()
+        within("the agent to end", self.tasks.join_next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
     }
 
     /// Gone from one moment to the next, as far as a program can do that to itself.
@@ -74,7 +74,13 @@ impl World {
         config.listen.set_port(0);
         let server = Server::start(config.clone()).await.unwrap();
         // Where the first one listened: the second one is to be found there.
-        config.listen = server.ready().url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+        config.listen = server
+            .ready()
+            .url
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .parse()
+            .unwrap();
         let endpoint = Endpoint::new(&server.ready().url, Some(&token(&server, &["admin"]).await)).unwrap();
         let query = Query {
             after: Some(turnwire_proto::Seq::ZERO),
@@ -156,36 +162,42 @@ impl World {
         }
     }
 
+    /// The first event that is so, whether it was read before or not.
+    pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        match self.events.iter().find(|event| wanted(event)).cloned() {
+            Some(event) => event,
+            None => self.until(what, wanted).await,
+        }
+    }
+
     /// What has happened, shortly.
     pub(crate) fn told(&self) -> Vec<String> {
-        let told = self.events.iter().map(|event| format!("{} {}", event.kind, event.data.get()));
+        let told = self
+            .events
+            .iter()
+            .map(|event| format!("{} {}", event.kind, event.data.get()));
         told.collect()
     }
 
     /// The order's end: its `command_state` of `done` or `failed`.
     pub(crate) async fn end_of(&mut self, id: &Value) -> Value {
-        let before = self.events.iter().find(|event| is_end(event, id)).cloned();
-        let event = match before {
-            Some(event) => event,
-            None => self.until("the end of an order", |event| is_end(event, id)).await,
-        };
+        let event = self.event("the end of an order", |event| is_end(event, id)).await;
         event.data.read().unwrap()
     }
 
     /// The events of one turn, in order.
     pub(crate) fn turn(&self, id: &Value) -> Vec<(&str, Value)> {
         let of = self.events.iter().filter(|event| json!(event.turn_id) == *id);
-        of.map(|event| (event.kind.as_str(), event.data.read().unwrap())).collect()
+        of.map(|event| (event.kind.as_str(), event.data.read().unwrap()))
+            .collect()
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
         let request = self.endpoint.request(Method::POST, path);
-        let request = request.header("content-type", "application/json").body(body.to_string());
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
         within("an answer", self.endpoint.json(request)).await.unwrap()
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Value {
-        within("an answer", self.endpoint.json(self.endpoint.request(Method::GET, path))).await.unwrap()
     }
 
     /// Gives an order: its id.

@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
 
 mod agents;
+mod approvals;
+mod approvals_end;
+mod approvals_kept;
+mod approvals_keys;
 mod client;
 mod commands;
 mod downlink;
