@@ -9,6 +9,7 @@ use crate::Driver;
 mod acp;
 mod claude;
 mod codex_app;
+mod codex_exec;
 mod lines;
 mod opencode;
 
@@ -63,6 +64,12 @@ pub const DRIVERS: &[Spec] = &[
         description: "Codex, by codex app-server",
         program: Some("codex"),
         make: codex_app::make,
+    },
+    Spec {
+        name: "codex-exec",
+        description: "Codex, by codex exec: one process a turn, without approvals",
+        program: Some("codex"),
+        make: codex_exec::make,
     },
     Spec {
         name: "opencode",

@@ -16,8 +16,6 @@ use crate::{
 
 /// How long a program may take to answer. Agents' programs have been seen to need 10 s for their start on a busy machine.
 const ANSWER: Duration = Duration::from_secs(60);
-/// How long the end of a program that takes no more input is waited for.
-const LAST: Duration = Duration::from_secs(3);
 /// Lines that come before an answer, kept for [`Rpc::next`]. A start has a few dozen.
 const BEFORE: usize = 10_000;
 
@@ -102,35 +100,35 @@ impl Rpc {
         self.heard.push_front(said);
     }
 
-    async fn send(&mut self, message: &Value) -> Result<Bytes, Failure> {
+    fn send(&mut self, message: &Value) -> Result<Bytes, Failure> {
         let line = message.to_string();
-        self.process.write(format!("{line}\n").as_bytes()).await?;
+        self.process.send(format!("{line}\n"))?;
         Ok(line.into())
     }
 
     /// Tells something.
-    pub(crate) async fn notify(&mut self, method: &str, params: Value) -> Result<(), Failure> {
+    pub(crate) fn notify(&mut self, method: &str, params: Value) -> Result<(), Failure> {
         let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
-        self.send(&message).await.map(drop)
+        self.send(&message).map(drop)
     }
 
     /// Answers the request `id`; returns the line that was written.
-    pub(crate) async fn answer(&mut self, id: &Value, result: Value) -> Result<Bytes, Failure> {
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "result": result})).await
+    pub(crate) fn answer(&mut self, id: &Value, result: Value) -> Result<Bytes, Failure> {
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "result": result}))
     }
 
     /// Says that it cannot do what the request `id` wants.
-    pub(crate) async fn decline(&mut self, id: &Value, method: &str) -> Result<Bytes, Failure> {
+    pub(crate) fn decline(&mut self, id: &Value, method: &str) -> Result<Bytes, Failure> {
         let error = json!({"code": -32601, "message": format!("{method} is not supported here")});
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "error": error})).await
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
     }
 
     /// Asks without waiting; returns the id that the answer will have.
-    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Result<String, Failure> {
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Result<String, Failure> {
         self.asked += 1;
         let id = format!("turnwire-{}-{method}", self.asked);
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        self.send(&message).await?;
+        self.send(&message)?;
         Ok(id)
     }
 
@@ -148,14 +146,7 @@ impl Rpc {
         params: Value,
         keep: Keep,
     ) -> Result<Result<Value, Value>, Failure> {
-        let id = match self.ask(method, params).await {
-            Ok(id) => id,
-            // Why is told by its end.
-            Err(failure) => match timeout(LAST, self.wait("", keep)).await {
-                Ok(Err(ended)) => return Err(ended),
-                Ok(Ok(_)) | Err(_) => return Err(failure),
-            },
-        };
+        let id = self.ask(method, params)?;
         timeout(ANSWER, self.wait(&id, keep)).await.unwrap_or_else(|_| {
             Err(Failure::Gone(format!(
                 "it has not answered {method} in {} s",

@@ -33,9 +33,13 @@ fn script(said: &str, results: usize) -> Reply {
 }
 
 fn codex() -> (Scripted, Driving) {
+    drive("codex")
+}
+
+fn drive(driver: &str) -> (Scripted, Driving) {
     let model = openai_server::start(script);
     let driving = Driving::new(
-        "codex",
+        driver,
         "codex",
         &[("CODEX_HOME", "{dir}/codex"), ("MODEL_KEY", "x")],
         |dir, setup| {
@@ -252,4 +256,34 @@ async fn a_program_that_has_no_app_server_is_said_so() {
         text.contains("codex-exec") && text.contains("no such command"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_process_a_turn_goes_on_with_the_conversation_asks_nobody_and_can_be_stopped() {
+    let (model, mut codex) = drive("codex-exec");
+    codex.prompt("Say something.").await.unwrap();
+    assert_eq!(codex.over().await, Outcome::Done);
+    let exited = |signal: &Signal, _: &[_]| matches!(signal, Signal::Exited(_)).then_some(());
+    codex.until(exited).await;
+    assert_eq!(codex.said(), ["It is done."]);
+    assert_eq!(codex.bodies("turn_start").len(), 1);
+    codex.again_adapter();
+    codex.prompt("HOLD it.").await.unwrap();
+    codex
+        .until(|signal, _| {
+            matches!(signal, Signal::Line(line) if line.starts_with(b"{\"type\":\"turn.started\"")).then_some(())
+        })
+        .await;
+    codex.driver.tell(Tell::Interrupt).await.unwrap();
+    assert_eq!(codex.over().await, Outcome::Interrupted);
+    codex.until(exited).await;
+    codex.again_adapter();
+    codex.prompt("And now?").await.unwrap();
+    assert_eq!(codex.over().await, Outcome::Done);
+    let (_, last) = model.asked().pop().unwrap();
+    assert!(
+        last["input"].to_string().contains("Say something."),
+        "it knows what was said: {last}"
+    );
+    codex.end().await;
 }

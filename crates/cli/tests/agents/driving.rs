@@ -63,6 +63,15 @@ impl Driving {
         self.driver = (turnwire_runner::drivers::by_name(name).unwrap().make)(setup);
     }
 
+    /// Another adapter, as of another process.
+    pub(crate) fn again_adapter(&mut self) {
+        self.adapter = (turnwire_adapters::by_name(self.driver.adapter()).unwrap().make)(Context {
+            session: Some(Name::new("a-session").unwrap()),
+            resumed: true,
+            ..Context::default()
+        });
+    }
+
     /// Begins a turn; returns its id.
     pub(crate) async fn prompt(&mut self, text: &str) -> Result<Name, Failure> {
         self.turns += 1;

@@ -59,9 +59,8 @@ struct Acp {
 }
 
 struct Question {
-    name: Option<Name>,
+    name: Name,
     id: Value,
-    method: String,
     options: Value,
 }
 
@@ -239,7 +238,7 @@ impl Acp {
         let message = Message::read(&line);
         self.says.push_back(Signal::Line(line));
         match message {
-            Message::Request { id, method, params } => self.asks(id, method, &params),
+            Message::Request { id, method, params } => self.asks(id, &method, &params),
             Message::Answer { id, result } if self.turn.as_ref() == Some(&id) => {
                 self.turn = None;
                 self.gone();
@@ -251,40 +250,29 @@ impl Acp {
 
     /// What was asked needs no answer any more.
     fn gone(&mut self) {
-        let names = self.asked.drain(..).filter_map(|question| question.name);
+        let names = self.asked.drain(..).map(|question| question.name);
         self.says.extend(names.map(Signal::AskGone));
     }
 
-    fn asks(&mut self, id: Value, method: String, params: &Value) {
+    fn asks(&mut self, id: Value, method: &str, params: &Value) {
         let call = &params["toolCall"];
         let call_id = call["toolCallId"].as_str().unwrap_or_default();
         let session = params["sessionId"].as_str().unwrap_or_default();
-        let name = match method.as_str() {
-            "session/request_permission" => asks::acp(session, call_id, &id.to_string()),
-            // Answered by `next`, which can write.
-            _ => None,
+        let is_permission = method == "session/request_permission";
+        let Some(name) = asks::acp(session, call_id, &id.to_string()).filter(|_| is_permission) else {
+            // Not for a person. Gone is told by its end.
+            let _ = self.rpc.as_mut().map(|rpc| rpc.decline(&id, method));
+            return;
         };
-        self.says.extend(name.clone().map(|id| {
-            let tool = asks::acp_tool(call_id, call["kind"].as_str());
-            Signal::Asks(Ask { id, tool })
+        self.says.push_back(Signal::Asks(Ask {
+            id: name.clone(),
+            tool: asks::acp_tool(call_id, call["kind"].as_str()),
         }));
         self.asked.push(Question {
             name,
             id,
-            method,
             options: params["options"].clone(),
         });
-    }
-
-    /// What no person can answer is declined. What is written is shorter than what a pipe takes at once.
-    async fn decline_others(&mut self) {
-        while let Some(at) = self.asked.iter().position(|question| question.name.is_none()) {
-            let question = self.asked.remove(at);
-            if let Some(rpc) = &mut self.rpc {
-                // Gone is told by its end.
-                let _ = rpc.decline(&question.id, &question.method).await;
-            }
-        }
     }
 
     async fn set(&mut self, method: &str, params: Value) -> Result<(), Failure> {
@@ -391,13 +379,12 @@ impl Driver for Acp {
             return Err(Failure::Gone("the agent does not run".to_owned()));
         };
         let params = json!({"sessionId": session, "prompt": [{"type": "text", "text": prompt.text}]});
-        self.turn = Some(rpc.ask("session/prompt", params).await?);
+        self.turn = Some(rpc.ask("session/prompt", params)?);
         Ok(())
     }
 
     async fn next(&mut self) -> Signal {
         loop {
-            self.decline_others().await;
             if let Some(signal) = self.says.pop_front() {
                 return signal;
             }
@@ -416,14 +403,12 @@ impl Driver for Acp {
                 let Some(rpc) = self.rpc.as_mut().filter(|_| self.turn.is_some()) else {
                     return Ok(None);
                 };
-                rpc.notify("session/cancel", json!({"sessionId": session})).await?;
+                rpc.notify("session/cancel", json!({"sessionId": session}))?;
                 // The protocol wants what is open answered so.
                 for question in std::mem::take(&mut self.asked) {
-                    let line = rpc
-                        .answer(&question.id, json!({"outcome": {"outcome": "cancelled"}}))
-                        .await?;
+                    let line = rpc.answer(&question.id, json!({"outcome": {"outcome": "cancelled"}}))?;
                     self.says.push_back(Signal::Line(line));
-                    self.says.extend(question.name.map(Signal::AskGone));
+                    self.says.push_back(Signal::AskGone(question.name));
                 }
                 Ok(None)
             }
@@ -457,11 +442,7 @@ impl Driver for Acp {
     }
 
     async fn answer(&mut self, id: &Name, verdict: &Verdict) -> Result<(), Failure> {
-        let Some(at) = self
-            .asked
-            .iter()
-            .position(|question| question.name.as_ref() == Some(id))
-        else {
+        let Some(at) = self.asked.iter().position(|question| question.name == *id) else {
             return Ok(());
         };
         let question = self.asked.remove(at);
@@ -474,7 +455,7 @@ impl Driver for Acp {
             Some(option) => json!({"outcome": "selected", "optionId": option}),
             None => json!({"outcome": "cancelled"}),
         };
-        let line = rpc.answer(&question.id, json!({"outcome": outcome})).await?;
+        let line = rpc.answer(&question.id, json!({"outcome": outcome}))?;
         self.says.push_back(Signal::Line(line));
         if edited {
             return Err(Failure::Unsupported(

@@ -100,7 +100,7 @@ impl CodexApp {
                 )),
                 failure => failure,
             })?;
-        rpc.notify("initialized", json!({})).await?;
+        rpc.notify("initialized", json!({}))?;
         let mut params = json!({});
         if let Some(cwd) = &self.setup.cwd {
             params["cwd"] = json!(cwd);
@@ -157,22 +157,23 @@ impl CodexApp {
             "item/permissions/requestApproval" => "permissions",
             "item/tool/requestUserInput" => "request_user_input",
             "mcpServer/elicitation/request" => "elicitation",
-            // Answered by `next`, which can write.
-            _ => "",
+            // Not for a person. Gone is told by its end.
+            _ => {
+                let _ = self.rpc.as_mut().map(|rpc| rpc.decline(&id, &method));
+                return;
+            }
         };
         let of = params["turnId"]
             .as_str()
             .or_else(|| params["threadId"].as_str())
             .unwrap_or_default();
-        // An id that is no name, or none of a question: declined at once.
-        let name = asks::codex(of, &id.to_string()).filter(|_| !tool.is_empty());
-        if let Some(name) = &name {
-            self.says.push_back(Signal::Asks(Ask {
-                id: name.clone(),
-                tool: tool.to_owned(),
-            }));
-        }
-        let name = name.unwrap_or_else(|| Name::new("-").expect("a dash is a name"));
+        let Some(name) = asks::codex(of, &id.to_string()) else {
+            return;
+        };
+        self.says.push_back(Signal::Asks(Ask {
+            id: name.clone(),
+            tool: tool.to_owned(),
+        }));
         self.asked.push(Question {
             name,
             id,
@@ -227,17 +228,6 @@ impl CodexApp {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// What a person cannot answer is declined.
-    async fn decline_others(&mut self) {
-        while let Some(at) = self.asked.iter().position(|question| question.name.as_str() == "-") {
-            let question = self.asked.remove(at);
-            if let Some(rpc) = &mut self.rpc {
-                // Gone is told by its end.
-                let _ = rpc.decline(&question.id, &question.method).await;
-            }
         }
     }
 }
@@ -326,7 +316,6 @@ impl Driver for CodexApp {
 
     async fn next(&mut self) -> Signal {
         loop {
-            self.decline_others().await;
             if let Some(signal) = self.says.pop_front() {
                 return signal;
             }
@@ -342,8 +331,7 @@ impl Driver for CodexApp {
         match what {
             Tell::Interrupt => {
                 if let (Some(rpc), Some(thread), Some(turn)) = (&mut self.rpc, &self.conversation, &self.turn) {
-                    rpc.ask("turn/interrupt", json!({"threadId": thread, "turnId": turn}))
-                        .await?;
+                    rpc.ask("turn/interrupt", json!({"threadId": thread, "turnId": turn}))?;
                 }
                 Ok(None)
             }
@@ -405,9 +393,7 @@ impl Driver for CodexApp {
             (approved, arguments) = (false, None);
         }
         let arguments = arguments.and_then(|arguments: &Json| arguments.read().ok());
-        let line = rpc
-            .answer(&question.id, verdict(&question, approved, arguments))
-            .await?;
+        let line = rpc.answer(&question.id, verdict(&question, approved, arguments))?;
         self.says.push_back(Signal::Line(line));
         if edited {
             return Err(Failure::Unsupported(
