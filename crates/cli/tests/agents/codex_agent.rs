@@ -1,6 +1,6 @@
 //! Codex, driven: `codex app-server` by its driver.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 use turnwire_proto::{Json, Name};
@@ -8,7 +8,7 @@ use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 
 use crate::{
     driving::Driving,
-    openai_server,
+    gateway_agent, openai_server,
     scripted::{Reply, Scripted},
 };
 
@@ -41,19 +41,26 @@ fn drive(driver: &str) -> (Scripted, Driving) {
     let driving = Driving::new(
         driver,
         "codex",
-        &[("CODEX_HOME", "{dir}/codex"), ("MODEL_KEY", "x")],
-        |dir, setup| {
-            let config = format!(
-                "model = \"gpt-5.1\"\nmodel_provider = \"here\"\nsandbox_mode = \"read-only\"\napproval_policy = \"on-request\"\n\
-             [model_providers.here]\nname = \"here\"\nbase_url = \"{}/v1\"\nenv_key = \"MODEL_KEY\"\nwire_api = \"responses\"\n",
-                model.url
-            );
-            fs::create_dir_all(dir.join("codex")).unwrap();
-            fs::write(dir.join("codex/config.toml"), config).unwrap();
-            setup.model = Some(Name::new("gpt-5.1").unwrap());
-        },
+        |dir| surroundings(dir, &model),
+        |setup| setup.model = Some(Name::new("gpt-5.1").unwrap()),
     );
     (model, driving)
+}
+
+/// Its configuration, and its variables.
+fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
+    let config = format!(
+        "model = \"gpt-5.1\"\nmodel_provider = \"here\"\nsandbox_mode = \"read-only\"\napproval_policy = \"on-request\"\n\
+         [model_providers.here]\nname = \"here\"\nbase_url = \"{}/v1\"\nenv_key = \"MODEL_KEY\"\nwire_api = \"responses\"\n",
+        model.url
+    );
+    let home = dir.join("codex");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("config.toml"), config).unwrap();
+    vec![
+        ("CODEX_HOME", home.to_str().unwrap().to_owned()),
+        ("MODEL_KEY", "x".to_owned()),
+    ]
 }
 
 #[tokio::test]
@@ -286,4 +293,10 @@ async fn a_process_a_turn_goes_on_with_the_conversation_asks_nobody_and_can_be_s
         "it knows what was said: {last}"
     );
     codex.end().await;
+}
+
+#[tokio::test]
+async fn behind_a_gateway_it_is_spoken_to_asked_for_and_interrupted() {
+    let model = openai_server::start(script);
+    gateway_agent::answers_asks_and_stops("codex", "codex", |dir| surroundings(dir, &model)).await;
 }

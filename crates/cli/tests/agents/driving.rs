@@ -28,16 +28,22 @@ pub(crate) struct Driving {
 }
 
 impl Driving {
-    /// Drives `program` of the installed agents, with these variables of its own; `more` is what else it is told at its start.
-    pub(crate) fn new(name: &str, program: &str, env: &[(&str, &str)], more: impl FnOnce(&Path, &mut Setup)) -> Self {
+    /// Drives `program` of the installed agents, in surroundings of its own; `more` is what else it is told at its start.
+    pub(crate) fn new(
+        name: &str,
+        program: &str,
+        surroundings: impl FnOnce(&Path) -> Vec<(&'static str, String)>,
+        more: impl FnOnce(&mut Setup),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let env = surroundings(dir.path());
         let mut setup = Setup {
-            program: Some(wrapper(dir.path(), program, env)),
+            program: Some(wrapper(dir.path(), program, &env)),
             cwd: Some(dir.path().join("project")),
             ..Setup::default()
         };
         fs::create_dir_all(dir.path().join("project")).unwrap();
-        more(dir.path(), &mut setup);
+        more(&mut setup);
         let kept = setup.clone();
         let driver = (turnwire_runner::drivers::by_name(name).unwrap().make)(setup);
         let context = Context {
@@ -193,7 +199,7 @@ fn is_there(group: rustix::process::Pid) -> bool {
 }
 
 /// A program that is the agent's with these variables, and notes its process.
-fn wrapper(dir: &Path, program: &str, env: &[(&str, &str)]) -> OsString {
+pub(crate) fn wrapper(dir: &Path, program: &str, env: &[(&str, String)]) -> OsString {
     let programs =
         std::env::var_os("TURNWIRE_AGENTS").expect("TURNWIRE_AGENTS: `cargo xtask test` installs and names them");
     let program = PathBuf::from(programs).join(program);
@@ -206,7 +212,6 @@ fn wrapper(dir: &Path, program: &str, env: &[(&str, &str)]) -> OsString {
         home.display()
     );
     for (key, value) in env {
-        let value = value.replace("{dir}", dir.to_str().unwrap());
         script.push_str(&format!("export {key}='{value}'\n"));
     }
     script.push_str(&format!("exec {} \"$@\"\n", program.display()));

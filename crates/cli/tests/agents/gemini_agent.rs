@@ -1,6 +1,6 @@
 //! Gemini CLI, driven: `gemini --acp` by the driver of ACP.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 use turnwire_proto::{Json, Name};
@@ -8,7 +8,7 @@ use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 
 use crate::{
     driving::Driving,
-    gemini_server,
+    gateway_agent, gemini_server,
     scripted::{Reply, Scripted},
 };
 
@@ -40,21 +40,28 @@ fn gemini() -> (Scripted, Driving) {
 
 fn drive(driver: &str, args: &[&str]) -> (Scripted, Driving) {
     let model = gemini_server::start(script);
-    let env = [
-        ("GOOGLE_GEMINI_BASE_URL", model.url.as_str()),
-        ("GEMINI_API_KEY", "x"),
-        ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
-    ];
-    let driving = Driving::new(driver, "gemini", &env, |dir, setup| {
-        setup.args = args.iter().map(Into::into).collect();
-        let settings = json!({
-            "security": {"auth": {"selectedType": "gemini-api-key"}},
-            "general": {"disableAutoUpdate": true}, "privacy": {"usageStatisticsEnabled": false},
-        });
-        fs::create_dir_all(dir.join("home/.gemini")).unwrap();
-        fs::write(dir.join("home/.gemini/settings.json"), settings.to_string()).unwrap();
-    });
+    let driving = Driving::new(
+        driver,
+        "gemini",
+        |dir| surroundings(dir, &model),
+        |setup| setup.args = args.iter().map(Into::into).collect(),
+    );
     (model, driving)
+}
+
+/// Its configuration, and its variables.
+fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
+    let settings = json!({
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "general": {"disableAutoUpdate": true}, "privacy": {"usageStatisticsEnabled": false},
+    });
+    fs::create_dir_all(dir.join("home/.gemini")).unwrap();
+    fs::write(dir.join("home/.gemini/settings.json"), settings.to_string()).unwrap();
+    vec![
+        ("GOOGLE_GEMINI_BASE_URL", model.url.clone()),
+        ("GEMINI_API_KEY", "x".to_owned()),
+        ("GEMINI_CLI_TRUST_WORKSPACE", "true".to_owned()),
+    ]
 }
 
 #[tokio::test]
@@ -80,12 +87,10 @@ async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
 
     // Of a conversation that was begun in the same minute it keeps nothing: this one was begun before.
     let chats = gemini.path("home/.gemini/tmp/project/chats");
-    let chat = fs::read_dir(&chats).unwrap().next().unwrap().unwrap().file_name();
-    let before = format!(
-        "session-2026-01-01T00-00-{}",
-        chat.to_str().unwrap().rsplit('-').next().unwrap()
-    );
-    fs::rename(chats.join(&chat), chats.join(before)).unwrap();
+    let of = conversation.as_ref().unwrap().split('-').next().unwrap();
+    let mut files = fs::read_dir(&chats).unwrap().map(|entry| entry.unwrap().path());
+    let chat = files.find(|path| path.to_str().unwrap().contains(of)).unwrap();
+    fs::rename(chat, chats.join(format!("session-2026-01-01T00-00-{of}.jsonl"))).unwrap();
     gemini.again("gemini", |setup| setup.conversation = conversation);
     gemini.prompt("And now?").await.unwrap();
     assert_eq!(gemini.over().await, Outcome::Done);
@@ -234,4 +239,10 @@ async fn any_agent_that_speaks_acp_is_driven_by_its_command() {
     assert_eq!(agent.over().await, Outcome::Done);
     assert_eq!(agent.said(), ["It is done."]);
     agent.end().await;
+}
+
+#[tokio::test]
+async fn behind_a_gateway_it_is_spoken_to_asked_for_and_interrupted() {
+    let model = gemini_server::start(script);
+    gateway_agent::answers_asks_and_stops("gemini", "gemini", |dir| surroundings(dir, &model)).await;
 }

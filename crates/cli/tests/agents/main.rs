@@ -15,6 +15,8 @@ mod driving;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod gateway_agent;
+#[cfg(test)]
 mod gemini_agent;
 #[cfg(test)]
 mod gemini_server;

@@ -1,6 +1,6 @@
 //! opencode, driven: `opencode serve` by its driver.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 use turnwire_proto::{Json, Name};
@@ -9,6 +9,7 @@ use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 use crate::{
     anthropic_server,
     driving::Driving,
+    gateway_agent,
     scripted::{Reply, Scripted},
 };
 
@@ -32,6 +33,12 @@ fn script(said: &str, results: usize) -> Reply {
 
 fn opencode() -> (Scripted, Driving) {
     let model = anthropic_server::start(script);
+    let driving = Driving::new("opencode", "opencode", |dir| surroundings(dir, &model), |_| {});
+    (model, driving)
+}
+
+/// Its configuration, and its variables.
+fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
     let config = json!({
         "model": "anthropic/claude-sonnet-4-5", "small_model": "anthropic/claude-haiku-4-5",
         "autoupdate": false, "share": "disabled", "permission": {"bash": "ask"},
@@ -40,18 +47,16 @@ fn opencode() -> (Scripted, Driving) {
             "models": {"claude-sonnet-4-5": {}, "claude-opus-4-1": {}, "claude-haiku-4-5": {}},
         }},
     });
-    let config = config.to_string();
-    let env = [
-        ("OPENCODE_CONFIG_CONTENT", config.as_str()),
-        ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
-        ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
-        ("XDG_CONFIG_HOME", "{dir}/home/config"),
-        ("XDG_DATA_HOME", "{dir}/home/data"),
-        ("XDG_CACHE_HOME", "{dir}/home/cache"),
-        ("XDG_STATE_HOME", "{dir}/home/state"),
-    ];
-    let driving = Driving::new("opencode", "opencode", &env, |_, _| {});
-    (model, driving)
+    let home = |name: &str| dir.join("home").join(name).to_str().unwrap().to_owned();
+    vec![
+        ("OPENCODE_CONFIG_CONTENT", config.to_string()),
+        ("OPENCODE_DISABLE_AUTOUPDATE", "1".to_owned()),
+        ("OPENCODE_DISABLE_MODELS_FETCH", "1".to_owned()),
+        ("XDG_CONFIG_HOME", home("config")),
+        ("XDG_DATA_HOME", home("data")),
+        ("XDG_CACHE_HOME", home("cache")),
+        ("XDG_STATE_HOME", home("state")),
+    ]
 }
 
 #[tokio::test]
@@ -241,4 +246,10 @@ async fn why_a_turn_failed_is_told_by_its_outcome() {
     opencode.prompt("Too LONG.").await.unwrap();
     assert_eq!(opencode.over().await, Outcome::PromptTooLong);
     opencode.end().await;
+}
+
+#[tokio::test]
+async fn behind_a_gateway_it_is_spoken_to_asked_for_and_interrupted() {
+    let model = anthropic_server::start(script);
+    gateway_agent::answers_asks_and_stops("opencode", "opencode", |dir| surroundings(dir, &model)).await;
 }
