@@ -20,6 +20,7 @@ mod command;
 mod detect;
 mod fit;
 mod gemini;
+pub mod hooks;
 mod lines;
 mod native;
 mod opencode;

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == SUPERVISE) {
         return turnwire_runner::supervise(words.collect());
     }
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| exit::usage(&error));
     out::start_tracing(args.verbose);
     // Invariant: nothing has installed another one before the first line of the program.
     rustls::crypto::ring::default_provider()

@@ -5,9 +5,14 @@
 #[cfg(test)]
 mod anthropic_server;
 #[cfg(test)]
+#[path = "../it/api.rs"]
+mod api;
+#[cfg(test)]
 mod claude;
 #[cfg(test)]
 mod claude_agent;
+#[cfg(test)]
+mod claude_hooks;
 #[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
