@@ -252,11 +252,7 @@ async fn why_a_turn_failed_is_told_by_its_outcome() {
 #[tokio::test]
 async fn a_program_that_has_no_app_server_is_said_so() {
     let (_model, mut codex) = codex();
-    fs::write(
-        codex.path("agent"),
-        "#!/bin/sh\necho $$ > \"${0%agent}pid\"\necho no such command >&2\nexit 2\n",
-    )
-    .unwrap();
+    fs::write(codex.path("agent"), "#!/bin/sh\necho no such command >&2\nexit 2\n").unwrap();
     let failure = codex.prompt("Say something.").await.unwrap_err();
     let text = failure.to_string();
     assert!(

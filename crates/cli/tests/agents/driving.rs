@@ -13,6 +13,8 @@ use turnwire_adapters::{Adapter, Context, Prompted};
 use turnwire_proto::{Name, NewEvent, Timestamp};
 use turnwire_runner::{Ask, Driver, Failure, Outcome, Prompt, Signal, drivers::Setup};
 
+use crate::gateway::{processes, wait_for_end};
+
 /// After this long nothing more is expected: a test that waits for it has failed.
 const NEVER: Duration = Duration::from_secs(180);
 
@@ -162,12 +164,11 @@ impl Driving {
             .collect()
     }
 
-    /// Ends it, and sees that the process group that was started is gone, and that all was understood.
+    /// Ends it, and sees that all that was started ends, and that all was understood.
     pub(crate) async fn end(&mut self) {
+        let running = processes(self.dir.path());
         self.driver.end().await;
-        let pid = fs::read_to_string(self.path("pid")).unwrap();
-        let group = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        assert!(!is_there(group), "its processes are gone");
+        wait_for_end(&running);
         assert_eq!(self.adapter.unknown(), 0, "all is understood: {:#?}", self.raws());
     }
 
@@ -185,20 +186,7 @@ impl Driving {
     }
 }
 
-/// Whether a process of the group runs. One that has ended and whose parent has not noticed yet does not.
-fn is_there(group: rustix::process::Pid) -> bool {
-    let group = group.as_raw_nonzero().to_string();
-    let processes = fs::read_dir("/proc").unwrap();
-    let stats = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
-    stats
-        .filter_map(|stat| Some(stat.rsplit_once(") ")?.1.to_owned()))
-        .any(|stat| {
-            let fields: Vec<&str> = stat.split(' ').collect();
-            fields[2] == group && fields[0] != "Z"
-        })
-}
-
-/// A program that is the agent's with these variables, and notes its process.
+/// A program that is the agent's with these variables.
 pub(crate) fn wrapper(dir: &Path, program: &str, env: &[(&str, String)]) -> OsString {
     let programs =
         std::env::var_os("TURNWIRE_AGENTS").expect("TURNWIRE_AGENTS: `cargo xtask test` installs and names them");
@@ -207,8 +195,7 @@ pub(crate) fn wrapper(dir: &Path, program: &str, env: &[(&str, String)]) -> OsSt
     let home = dir.join("home");
     fs::create_dir_all(&home).unwrap();
     let mut script = format!(
-        "#!/bin/sh\necho $$ > {}\nexport HOME={} NO_PROXY=127.0.0.1 no_proxy=127.0.0.1\n",
-        dir.join("pid").display(),
+        "#!/bin/sh\nexport HOME={} NO_PROXY=127.0.0.1 no_proxy=127.0.0.1\n",
         home.display()
     );
     for (key, value) in env {

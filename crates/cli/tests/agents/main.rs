@@ -16,6 +16,8 @@ mod claude_hooks;
 #[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
+mod cutting;
+#[cfg(test)]
 mod driving;
 #[cfg(test)]
 mod gateway;

@@ -8,6 +8,7 @@ use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 
 use crate::{
     anthropic_server,
+    cutting::Cutting,
     driving::Driving,
     gateway_agent,
     scripted::{Reply, Scripted},
@@ -252,4 +253,35 @@ async fn why_a_turn_failed_is_told_by_its_outcome() {
 async fn behind_a_gateway_it_is_spoken_to_asked_for_and_interrupted() {
     let model = anthropic_server::start(script);
     gateway_agent::answers_asks_and_stops("opencode", "opencode", |dir| surroundings(dir, &model)).await;
+}
+
+#[tokio::test]
+async fn what_happens_while_its_events_are_cut_off_is_told_once_when_they_are_back() {
+    let (_model, mut opencode) = opencode();
+    let way = Cutting::default();
+    // It tells the driver to go by this way to its port.
+    let script = opencode.path("agent");
+    let through = format!("| sed -u 's#http://127.0.0.1:#http://{}/#'", way.start());
+    let text = fs::read_to_string(&script)
+        .unwrap()
+        .replace("exec ", "")
+        .replace("\"$@\"", &format!("\"$@\" {through}"));
+    fs::write(&script, text).unwrap();
+    opencode.prompt("Say something.").await.unwrap();
+    assert_eq!(opencode.over().await, Outcome::Done);
+    opencode.prompt("Use the TOOL.").await.unwrap();
+    let (ask, _) = opencode.asks().await;
+    // The driver tries again and again, and gets through when the tool has run unseen.
+    way.cut_until(&opencode.path("project/made.txt"));
+    opencode
+        .driver
+        .answer(&ask.id, &Verdict::Approved { arguments: None })
+        .await
+        .unwrap();
+    assert_eq!(opencode.over().await, Outcome::Done);
+    assert_eq!(opencode.said(), ["It is done.", "It is done."]);
+    let calls = opencode.bodies("tool_call");
+    let outcomes: Vec<_> = calls.iter().map(|call| (&call["success"], &call["output"])).collect();
+    assert_eq!(outcomes, [(&json!(true), &json!("from a tool\n"))]);
+    opencode.end().await;
 }
