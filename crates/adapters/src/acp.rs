@@ -123,7 +123,7 @@ impl Acp {
             version: self.agent.1.clone(),
             ..SessionStart::default()
         };
-        let agent = self.agent.0.as_ref().map(|agent| Json::of(agent));
+        let agent = self.agent.0.as_ref().map(Json::of);
         page.start_session(body, &[("program", agent)]);
     }
 

@@ -107,13 +107,13 @@ impl Rpc {
     }
 
     /// Tells something.
-    pub(crate) fn notify(&mut self, method: &str, params: Value) -> Result<(), Failure> {
+    pub(crate) fn notify(&mut self, method: &str, params: &Value) -> Result<(), Failure> {
         let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
         self.send(&message).map(drop)
     }
 
     /// Answers the request `id`; returns the line that was written.
-    pub(crate) fn answer(&mut self, id: &Value, result: Value) -> Result<Bytes, Failure> {
+    pub(crate) fn answer(&mut self, id: &Value, result: &Value) -> Result<Bytes, Failure> {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "result": result}))
     }
 
@@ -124,7 +124,7 @@ impl Rpc {
     }
 
     /// Asks without waiting; returns the id that the answer will have.
-    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Result<String, Failure> {
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Result<String, Failure> {
         self.asked += 1;
         let id = format!("turnwire-{}-{method}", self.asked);
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
@@ -134,7 +134,7 @@ impl Rpc {
 
     /// Asks and waits for the answer. What comes meanwhile is kept for [`Self::next`], as the answer's own line is, as far as
     /// `keep` wants it.
-    pub(crate) async fn call(&mut self, method: &str, params: Value, keep: Keep) -> Result<Value, Failure> {
+    pub(crate) async fn call(&mut self, method: &str, params: &Value, keep: Keep) -> Result<Value, Failure> {
         let result = self.try_call(method, params, keep).await?;
         result.map_err(|error| Failure::Refused(format!("{method}: {}", words(&error))))
     }
@@ -143,7 +143,7 @@ impl Rpc {
     pub(crate) async fn try_call(
         &mut self,
         method: &str,
-        params: Value,
+        params: &Value,
         keep: Keep,
     ) -> Result<Result<Value, Value>, Failure> {
         let id = self.ask(method, params)?;

@@ -38,7 +38,7 @@ impl CodexApp {
             | ("hookPrompt" | "functionCallOutput" | "subAgentActivity", _)
             | ("enteredReviewMode" | "exitedReviewMode", false) => {}
             _ => match tool(&kind, &item) {
-                Some((name, arguments)) if !id.is_empty() => self.call(&item, done, id, name, arguments, page),
+                Some((name, arguments)) if !id.is_empty() => self.call(&item, done, &id, name, arguments, page),
                 _ => page.unknown(&format!("item/{kind}"), &[]),
             },
         }
@@ -49,7 +49,7 @@ impl CodexApp {
         &mut self,
         item: &Obj<'_>,
         done: bool,
-        id: String,
+        id: &str,
         tool: String,
         arguments: Option<Json>,
         page: &mut Page<'_>,
@@ -58,21 +58,21 @@ impl CodexApp {
             if self.changes.len() >= OPEN {
                 self.changes.remove(0);
             }
-            self.changes.push((id.clone(), changes));
+            self.changes.push((id.to_owned(), changes));
         }
         let body = ToolCallStart {
             tool,
-            tool_call_id: id.clone(),
+            tool_call_id: id.to_owned(),
             arguments,
             parent_tool_call_id: None,
         };
         let first = page.start_call(&body);
         if done {
-            self.changes.retain(|(item, _)| *item != id);
+            self.changes.retain(|(item, _)| item != id);
             let mut ended = outcome(item);
             // Its length is not known: start and end came in one line.
             ended.untimed = first;
-            page.end_call(&id, ended);
+            page.end_call(id, ended);
         }
     }
 }

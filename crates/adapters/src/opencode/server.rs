@@ -124,11 +124,7 @@ impl Server {
         let ended = part.obj("time").is_some_and(|time| time.get("end").is_some());
         let users = part.text("messageID").is_some_and(|message| message == self.user);
         match kind.as_str() {
-            "text" if users => {
-                if page.scribe.turn().is_some_and(|turn| !turn.is_prompted()) && self.first(&id) {
-                    said("user", part, id, page);
-                }
-            }
+            "text" if users => self.user_said(part, id, page),
             "text" if ended && self.first(&id) => said("assistant", part, id, page),
             "reasoning" if !ended => remember(&mut self.reasoning, &id),
             "reasoning" if self.first(&id) => {
@@ -169,6 +165,13 @@ impl Server {
                 page.error("api", &message, Some(true));
             }
             _ => {}
+        }
+    }
+
+    /// What a person said, where nobody but the server tells it.
+    fn user_said(&mut self, part: &Obj<'_>, id: String, page: &mut Page<'_>) {
+        if page.scribe.turn().is_some_and(|turn| !turn.is_prompted()) && self.first(&id) {
+            said("user", part, id, page);
         }
     }
 

@@ -122,7 +122,7 @@ impl Acp {
         let client = json!({"name": "turnwire", "title": "Turnwire", "version": env!("CARGO_PKG_VERSION")});
         let can = json!({"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false});
         let hello = json!({"protocolVersion": 1, "clientCapabilities": can, "clientInfo": client});
-        let agent = rpc.call("initialize", hello, |_| true).await?;
+        let agent = rpc.call("initialize", &hello, |_| true).await?;
         self.is_gemini = agent["agentInfo"]["name"] == "gemini-cli";
         let loads = agent["agentCapabilities"]["loadSession"] == true;
         let mut params = json!({"cwd": self.directory(), "mcpServers": []});
@@ -142,7 +142,7 @@ impl Acp {
         let live: fn(&Message) -> bool = |_| true;
         // What was said before comes before the answer.
         let keep = if is_new { live } else { is_no_update };
-        let result = match rpc.try_call(method, params, keep).await? {
+        let result = match rpc.try_call(method, &params, keep).await? {
             Ok(result) => result,
             Err(error) if needs_login(&error) => return Err(Refused::NeedsLogin),
             Err(error) => return Err(Failure::Refused(format!("{method}: {}", words(&error))).into()),
@@ -194,7 +194,7 @@ impl Acp {
             Some(model) if *now != model.as_str() => {
                 rpc.call(
                     "session/set_model",
-                    json!({"sessionId": id, "modelId": model.as_str()}),
+                    &json!({"sessionId": id, "modelId": model.as_str()}),
                     |_| true,
                 )
                 .await?;
@@ -210,7 +210,7 @@ impl Acp {
         {
             rpc.call(
                 "session/set_mode",
-                json!({"sessionId": id, "modeId": mode.as_str()}),
+                &json!({"sessionId": id, "modeId": mode.as_str()}),
                 |_| true,
             )
             .await?;
@@ -275,7 +275,7 @@ impl Acp {
         });
     }
 
-    async fn set(&mut self, method: &str, params: Value) -> Result<(), Failure> {
+    async fn set(&mut self, method: &str, params: &Value) -> Result<(), Failure> {
         let Some(rpc) = &mut self.rpc else { return Ok(()) };
         match rpc.try_call(method, params, |_| true).await? {
             Ok(_) => Ok(()),
@@ -336,7 +336,7 @@ fn outcome(result: &Result<Value, Value>) -> Outcome {
 }
 
 /// The option to choose: for this once rather than always.
-fn option<'a>(options: &'a Value, approved: bool) -> Option<&'a str> {
+fn option(options: &Value, approved: bool) -> Option<&str> {
     let kinds = if approved {
         ["allow_once", "allow_always"]
     } else {
@@ -379,7 +379,7 @@ impl Driver for Acp {
             return Err(Failure::Gone("the agent does not run".to_owned()));
         };
         let params = json!({"sessionId": session, "prompt": [{"type": "text", "text": prompt.text}]});
-        self.turn = Some(rpc.ask("session/prompt", params)?);
+        self.turn = Some(rpc.ask("session/prompt", &params)?);
         Ok(())
     }
 
@@ -403,10 +403,10 @@ impl Driver for Acp {
                 let Some(rpc) = self.rpc.as_mut().filter(|_| self.turn.is_some()) else {
                     return Ok(None);
                 };
-                rpc.notify("session/cancel", json!({"sessionId": session}))?;
+                rpc.notify("session/cancel", &json!({"sessionId": session}))?;
                 // The protocol wants what is open answered so.
                 for question in std::mem::take(&mut self.asked) {
-                    let line = rpc.answer(&question.id, json!({"outcome": {"outcome": "cancelled"}}))?;
+                    let line = rpc.answer(&question.id, &json!({"outcome": {"outcome": "cancelled"}}))?;
                     self.says.push_back(Signal::Line(line));
                     self.says.push_back(Signal::AskGone(question.name));
                 }
@@ -415,7 +415,7 @@ impl Driver for Acp {
             Tell::Model(model) => {
                 self.set(
                     "session/set_model",
-                    json!({"sessionId": session, "modelId": model.as_str()}),
+                    &json!({"sessionId": session, "modelId": model.as_str()}),
                 )
                 .await?;
                 self.says.push_back(Signal::Model(model.clone()));
@@ -425,7 +425,7 @@ impl Driver for Acp {
             Tell::PermissionMode(mode) => {
                 self.set(
                     "session/set_mode",
-                    json!({"sessionId": session, "modeId": mode.as_str()}),
+                    &json!({"sessionId": session, "modeId": mode.as_str()}),
                 )
                 .await?;
                 self.mode = Some(mode);
@@ -455,7 +455,7 @@ impl Driver for Acp {
             Some(option) => json!({"outcome": "selected", "optionId": option}),
             None => json!({"outcome": "cancelled"}),
         };
-        let line = rpc.answer(&question.id, json!({"outcome": outcome}))?;
+        let line = rpc.answer(&question.id, &json!({"outcome": outcome}))?;
         self.says.push_back(Signal::Line(line));
         if edited {
             return Err(Failure::Unsupported(

@@ -92,7 +92,7 @@ impl CodexApp {
     /// The first words, and the thread.
     async fn begin(&mut self, rpc: &mut Rpc) -> Result<String, Failure> {
         let client = json!({"name": "turnwire", "title": "Turnwire", "version": env!("CARGO_PKG_VERSION")});
-        rpc.call("initialize", json!({"clientInfo": client}), |_| true)
+        rpc.call("initialize", &json!({"clientInfo": client}), |_| true)
             .await
             .map_err(|failure| match failure {
                 Failure::Gone(why) => Failure::Gone(format!(
@@ -100,7 +100,7 @@ impl CodexApp {
                 )),
                 failure => failure,
             })?;
-        rpc.notify("initialized", json!({}))?;
+        rpc.notify("initialized", &json!({}))?;
         let mut params = json!({});
         if let Some(cwd) = &self.setup.cwd {
             params["cwd"] = json!(cwd);
@@ -115,7 +115,7 @@ impl CodexApp {
         } else {
             "thread/start"
         };
-        let result = rpc.call(method, params, |_| true).await?;
+        let result = rpc.call(method, &params, |_| true).await?;
         let thread = result["thread"]["id"].as_str().map(str::to_owned);
         let thread = thread.ok_or_else(|| Failure::Refused(format!("{method} named no thread")))?;
         self.conversation = Some(thread.clone());
@@ -210,10 +210,10 @@ impl CodexApp {
                 let outcome = outcome(turn, self.resets);
                 self.says.push_back(Signal::TurnOver(outcome));
             }
-            "item/started" | "item/completed" if ours && params["item"]["type"] == "contextCompaction" => {
-                if !self.compacts {
-                    self.says.push_back(Signal::Compacting(method == "item/started"));
-                }
+            "item/started" | "item/completed"
+                if ours && !self.compacts && params["item"]["type"] == "contextCompaction" =>
+            {
+                self.says.push_back(Signal::Compacting(method == "item/started"));
             }
             "account/rateLimits/updated" => {
                 let limits = &params["rateLimits"];
@@ -309,7 +309,7 @@ impl Driver for CodexApp {
         }
         let (rpc, thread) = self.started().await?;
         params["threadId"] = json!(thread);
-        let result = rpc.call("turn/start", params, |_| true).await?;
+        let result = rpc.call("turn/start", &params, |_| true).await?;
         self.turn = result["turn"]["id"].as_str().map(str::to_owned);
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Driver for CodexApp {
         match what {
             Tell::Interrupt => {
                 if let (Some(rpc), Some(thread), Some(turn)) = (&mut self.rpc, &self.conversation, &self.turn) {
-                    rpc.ask("turn/interrupt", json!({"threadId": thread, "turnId": turn}))?;
+                    rpc.ask("turn/interrupt", &json!({"threadId": thread, "turnId": turn}))?;
                 }
                 Ok(None)
             }
@@ -358,7 +358,7 @@ impl Driver for CodexApp {
                     ));
                 }
                 let (rpc, thread) = self.started().await?;
-                rpc.call("thread/compact/start", json!({"threadId": thread}), |_| true)
+                rpc.call("thread/compact/start", &json!({"threadId": thread}), |_| true)
                     .await?;
                 self.compacts = true;
                 self.says.push_back(Signal::Compacting(true));
@@ -393,7 +393,7 @@ impl Driver for CodexApp {
             (approved, arguments) = (false, None);
         }
         let arguments = arguments.and_then(|arguments: &Json| arguments.read().ok());
-        let line = rpc.answer(&question.id, verdict(&question, approved, arguments))?;
+        let line = rpc.answer(&question.id, &verdict(&question, approved, arguments))?;
         self.says.push_back(Signal::Line(line));
         if edited {
             return Err(Failure::Unsupported(
