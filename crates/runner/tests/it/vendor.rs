@@ -1,4 +1,4 @@
-//! What a vendor's program may do, played by a script that speaks Claude Code's lines.
+//! What a vendor's program may do, played by a script that speaks Claude Code's lines (`docs/protocol.md`, G3, G9 and G11).
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
