@@ -13,7 +13,7 @@ fn codex(method: &str, mut params: Value) -> Value {
 
 #[test]
 fn what_codex_asks_is_answered_as_it_was_and_what_is_not_answered_is_withdrawn() {
-    let mut ask = |id: u64, method: &str, params: Value| {
+    let ask = |id: u64, method: &str, params: Value| {
         let mut request = codex(method, params);
         request["params"]["turnId"] = json!("u");
         request["id"] = json!(id);
@@ -196,13 +196,13 @@ fn what_opencodes_subagents_ask_is_asked_and_the_rest_of_them_is_kept() {
     );
 }
 
-fn acp(update: Value) -> Value {
+fn acp(update: &Value) -> Value {
     json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update": update}})
 }
 
 #[test]
 fn thoughts_plans_edits_and_failures_of_acp_agents_are_understood() {
-    let text = |kind: &str, text: &str| acp(json!({"sessionUpdate": kind, "content": {"type": "text", "text": text}}));
+    let text = |kind: &str, text: &str| acp(&json!({"sessionUpdate": kind, "content": {"type": "text", "text": text}}));
     let story = story(
         "acp",
         &[
@@ -210,18 +210,18 @@ fn thoughts_plans_edits_and_failures_of_acp_agents_are_understood() {
             text("agent_thought_chunk", "see."),
             text("agent_message_chunk", "I edit."),
             acp(
-                json!({"sessionUpdate": "plan", "entries": [{"content": "Edit", "status": "completed"}, {"content": "Test"}]}),
+                &json!({"sessionUpdate": "plan", "entries": [{"content": "Edit", "status": "completed"}, {"content": "Test"}]}),
             ),
             acp(
-                json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "kind": "edit", "title": "a.txt", "status": "pending",
+                &json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "kind": "edit", "title": "a.txt", "status": "pending",
                 "content": [{"type": "diff", "path": "a.txt", "oldText": "a", "newText": "b"}]}),
             ),
             acp(
-                json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "in_progress",
+                &json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "in_progress",
                 "content": [{"type": "content", "content": {"type": "text", "text": "half"}}]}),
             ),
-            acp(json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "failed"})),
-            acp(json!({"sessionUpdate": "usage_update", "used": 10, "size": 100})),
+            acp(&json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "failed"})),
+            acp(&json!({"sessionUpdate": "usage_update", "used": 10, "size": 100})),
             json!({"jsonrpc": "2.0", "id": 7, "method": "fs/read_text_file", "params": {"sessionId": "s", "path": "/x"}}),
             json!({"jsonrpc": "2.0", "id": 7, "error": {"code": -32601, "message": "not supported here"}}),
             json!({"jsonrpc": "2.0", "id": "x-session/prompt", "result": {"stopReason": "max_tokens"}}),
@@ -278,7 +278,7 @@ fn a_turn_that_the_caller_has_begun_is_the_vendors_turn_and_what_was_said_is_not
         (
             "acp",
             vec![
-                acp(json!({"sessionUpdate": "user_message_chunk", "content": {"type": "text", "text": "Hi"}})),
+                acp(&json!({"sessionUpdate": "user_message_chunk", "content": {"type": "text", "text": "Hi"}})),
                 json!({"jsonrpc": "2.0", "id": "x-session/prompt", "result": {"stopReason": "end_turn"}}),
             ],
         ),
