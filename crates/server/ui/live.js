@@ -31,7 +31,7 @@ const END = Number.MAX_SAFE_INTEGER;
 const HIDDEN_MS = 60_000;
 
 /** A snapshot followed by a stream; the parts that both lists share. */
-class Live {
+export class Live {
   /** @type {StatusSignal} */ status = signal(/** @type {Status} */ ({ kind: 'connecting' }));
   /** Why there is nothing to show. @type {import('@preact/signals-core').Signal<ApiError | null>} */ failure = signal(null);
   ready = signal(false);
@@ -107,6 +107,11 @@ class Live {
     stream.start();
   }
 
+  /** Whether it goes on while nobody looks. @protected */
+  get staysOn() {
+    return false;
+  }
+
   /** Tries again now, where it waits. */
   now() {
     this.#retry.abort();
@@ -117,7 +122,7 @@ class Live {
 
   #onVisibility = () => {
     clearTimeout(this.#hiding);
-    if (document.hidden) this.#hiding = setTimeout(() => this.#stream?.pause(), HIDDEN_MS);
+    if (document.hidden) this.#hiding = setTimeout(() => this.staysOn || this.#stream?.pause(), HIDDEN_MS);
     else this.now();
   };
 }

@@ -1,7 +1,7 @@
 // One session in the list: what the server's snapshot says, kept current by the events after it.
 
 import { signal } from '@preact/signals-core';
-import { isDelta, num, str, usageOf } from './store.js';
+import { isDelta, num, str, usageOf } from './loose.js';
 
 /** States in which an agent is at work or waits on someone: the upper part of the list. */
 const WORKING = new Set(['thinking', 'running_tool', 'compacting', 'rate_limited', 'needs_approval', 'needs_answer']);
