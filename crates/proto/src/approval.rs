@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Json, Name, Object, Seq, Timestamp, words::words};
+use crate::{ErrorInside, Json, Name, Object, Seq, Timestamp, words::words};
 
 words! {
     /// How an approval stands.
@@ -50,15 +50,21 @@ pub struct Approval {
     /// Its call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// What it would be called with.
+    /// What it would be called with: whole up to [`crate::limits::MESSAGE`] bytes, of more a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Json>,
-    /// What to show.
+    /// How many bytes the whole has, where `arguments` is a part of it. The whole is in the event at `seq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments_bytes: Option<u32>,
+    /// What to show, at most 4 KiB of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// How many bytes the whole has, where `title` is a part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title_bytes: Option<u32>,
     /// When it was asked.
     pub requested: Timestamp,
-    /// When it expires; absent when it does not.
+    /// When it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// How it stands.
@@ -66,7 +72,10 @@ pub struct Approval {
     /// When it came to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Timestamp>,
-    /// Who decided: a token's name, `rule`, or absent when the agent's own side did.
+    /// Where the `approval_decision` stands that decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_seq: Option<Seq>,
+    /// Who decided: a token's name, `rule`, what the agent's own side says, or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// What the agent is told.
@@ -95,4 +104,33 @@ pub struct Decision {
     /// With `approve`: let this tool run in this session without asking again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub always: bool,
+}
+
+/// What is sent to decide many.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decisions {
+    /// Which, at most [`crate::limits::PAGE`].
+    pub ids: Vec<Name>,
+    /// As of [`Decision`].
+    pub decision: Choice,
+    /// As of [`Decision`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// As of [`Decision`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
+}
+
+/// What came of one of many: the approval, or why it was not decided so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Which.
+    pub id: Name,
+    /// As it stands now, where it was decided so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Why it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInside>,
 }

@@ -39,7 +39,7 @@ pub use body::{
     TaskComplete, TaskStart, TextDelta, ToolCall, ToolCallStart, ToolProgress, TurnEnd, TurnStart, TurnState, Usage,
 };
 pub use control::{ControlFrame, GapReason};
-pub use error::{Code, ErrorReply};
+pub use error::{Code, ErrorInside, ErrorReply};
 pub use event::{Event, NewEvent};
 pub use id::{Epoch, EventId, InvalidId, Seq};
 pub use incoming::{Defaults, Incoming, Invalid};

@@ -60,6 +60,14 @@ pub const DOWNLINK_WAKE: &str = "/api/agent/wake";
 pub const DOWNLINK_SYNC: &str = "/api/agent/sync";
 /// An agent says what became of a command.
 pub const DOWNLINK_COMMAND: &str = "/api/agent/commands/{id}";
+/// The list of approvals.
+pub const APPROVALS: &str = "/api/approvals";
+/// One approval, or a wait until it is decided.
+pub const APPROVAL: &str = "/api/approvals/{id}";
+/// Decides (POST) one.
+pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
+/// Decides (POST) many.
+pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -105,6 +113,10 @@ pub const API: &[&str] = &[
     DOWNLINK_WAKE,
     DOWNLINK_SYNC,
     DOWNLINK_COMMAND,
+    APPROVALS,
+    APPROVAL,
+    APPROVAL_DECISION,
+    APPROVAL_DECISIONS,
     HEALTHZ,
     READYZ,
     METRICS,

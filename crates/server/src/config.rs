@@ -102,6 +102,8 @@ pub struct Limits {
     pub agent_queue: usize,
     /// How long an agent is silent before it is said to be offline.
     pub agent_silence: Duration,
+    /// How long an approval waits whose request does not say until when.
+    pub approval_wait: Duration,
 }
 
 impl Default for Limits {
@@ -121,6 +123,7 @@ impl Default for Limits {
             append_queue: 4096,
             agent_queue: 256,
             agent_silence: Duration::from_secs(40),
+            approval_wait: Duration::from_mins(10),
         }
     }
 }

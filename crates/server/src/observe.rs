@@ -95,6 +95,10 @@ metrics! {
     commands_issued: Count = "commands_issued", "Commands that were given to agents";
     /// Commands that came to their end, by state.
     commands_ended: CountBy = "commands_ended", "Commands that came to their end, by state";
+    /// Approvals that wait.
+    approvals_pending: Gauge = "approvals_pending", "Approvals that nobody has decided";
+    /// Decisions that the server wrote, by state.
+    approvals_decided: CountBy = "approvals_decided", "Decisions of approvals that the server wrote, by state";
     /// Agents that are online.
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.

@@ -66,6 +66,10 @@ pub(crate) struct LimitFlags {
     #[arg(long, env = "TURNWIRE_AGENT_SILENCE", value_name = "TIME", default_value = "40s", hide_env = true,
           value_parser = time)]
     agent_silence: Duration,
+    /// How long an approval waits whose request does not say until when
+    #[arg(long, env = "TURNWIRE_APPROVAL_WAIT", value_name = "TIME", default_value = "10m", hide_env = true,
+          value_parser = time)]
+    approval_wait: Duration,
 }
 
 impl LimitFlags {
@@ -87,6 +91,7 @@ impl LimitFlags {
             append_queue: count(self.append_queue),
             agent_queue: count(self.agent_queue),
             agent_silence: self.agent_silence,
+            approval_wait: self.approval_wait,
         }
     }
 }
@@ -156,6 +161,7 @@ mod tests {
             "--append-queue=10",
             "--agent-queue=11",
             "--agent-silence=12s",
+            "--approval-wait=13s",
         ]);
         let expected = Limits {
             connections: 1,
@@ -172,6 +178,7 @@ mod tests {
             append_queue: 10,
             agent_queue: 11,
             agent_silence: Duration::from_secs(12),
+            approval_wait: Duration::from_secs(13),
         };
         assert_eq!(set.unwrap(), expected);
     }

@@ -52,6 +52,10 @@ actions! {
     Agent: "agent:NAME", by_ticket: false, scopes => {
         scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Agent(_)))
     };
+    /// To see how an approval stands, in the sessions that [`Grant::may_attend`] allows: for who decides, and for who waits.
+    Attend: "control or publish", by_ticket: false, scopes => {
+        Control::allowed_by(scopes) || Publish::allowed_by(scopes)
+    };
     /// To say who may do what.
     Admin: "admin", by_ticket: false, scopes => scopes.admin();
     /// To be somebody, whatever they may do.
@@ -184,6 +188,15 @@ impl Grant<Control> {
     #[must_use]
     pub fn may_control(&self, session: Option<&str>) -> bool {
         self.principal().scopes().may_control(session)
+    }
+}
+
+impl Grant<Attend> {
+    /// Whether how an approval of this session stands may be seen.
+    #[must_use]
+    pub fn may_attend(&self, session: &str) -> bool {
+        let scopes = self.principal().scopes();
+        scopes.may_control(Some(session)) || scopes.may_publish(Some(session))
     }
 }
 

@@ -1,12 +1,17 @@
-//! Commands and the agents that they are for: given, handed over, said done, and withdrawn, each step an event in the log.
+//! Commands and the agents that they are for: given, handed over, said done, and withdrawn, each step an event in the log. Beside
+//! them approvals, which are decided.
 //!
-//! [`Control`] is the handle that handlers have; every way in takes a [`Grant`]. Behind it one task owns the [`desk::Desk`].
+//! [`Control`] is the handle that handlers have; every way in takes a [`Grant`]. Behind it one task owns the [`desk::Desk`], and one
+//! the [`inbox::Inbox`].
 
 mod action;
+mod approvals;
 mod desk;
 mod downlink;
+mod inbox;
 mod ledger;
 mod presence;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -15,10 +20,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
-    time::{Instant, timeout},
-};
+use tokio::{sync::Notify, time::Instant};
 use turnwire_log::{Level, Log};
 use turnwire_proto::{
     Code, EventId, Name, Seq, Timestamp, Visibility,
@@ -40,24 +42,19 @@ use crate::{
     views::{Views, commands},
 };
 use desk::Desk;
+use inbox::Inbox;
+use queue::{Asking, Waiting};
 
-/// Requests that wait for the desk.
-const WAITING: usize = 1024;
-/// How long a request waits at a start until the desk has read what there is.
-const READY: Duration = Duration::from_secs(5);
 /// How soon the desk tries again what it could not write or read.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it looks at the clock at the least: it may have been set meanwhile.
 const CLOCK: Duration = Duration::from_secs(30);
 
-/// Work for the desk. What it comes to goes to whoever asked, if they are still there: it is done to its end either way.
-type Work = Box<dyn for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, ()> + Send>;
-
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Control {
-    work: mpsc::Sender<Work>,
-    ready: watch::Receiver<bool>,
+    desk: Asking<Desk>,
+    inbox: Asking<Inbox>,
     views: Views,
     log: Arc<dyn Log>,
     limits: Limits,
@@ -105,21 +102,23 @@ struct Queue {
 impl Control {
     /// Begins: the desk reads what there is, and works until everything is told to stop.
     pub(crate) fn start(log: Arc<dyn Log>, views: Views, metrics: Arc<Metrics>, limits: Limits, tasks: Tasks) -> Self {
-        let (work, queue) = mpsc::channel(WAITING);
-        let (is_ready, ready) = watch::channel(false);
+        let (asking, queue) = Asking::new("commands", "control_queue");
         let told = Arc::<Notify>::default();
         let desk = Desk::new(
             log.clone(),
             views.clone(),
-            metrics,
+            metrics.clone(),
             limits.agent_queue,
             limits.agent_silence,
             told.clone(),
         );
-        tasks.spawn("control", run(desk, queue, is_ready, told, tasks.clone()));
+        tasks.spawn("control", run(desk, queue, told, tasks.clone()));
+        let (inbox, decisions) = Asking::new("approvals", "approvals_queue");
+        let owner = Inbox::new(log.clone(), views.clone(), metrics, limits.approval_wait);
+        tasks.spawn("approvals", inbox::run(owner, decisions, tasks.clone()));
         Self {
-            work,
-            ready,
+            desk: asking,
+            inbox,
             views,
             log,
             limits,
@@ -131,27 +130,7 @@ impl Control {
         &self,
         work: impl for<'a> FnOnce(&'a mut Desk) -> BoxFuture<'a, T> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let mut ready = self.ready.clone();
-        if timeout(READY, ready.wait_for(|ready| *ready)).await.is_err() {
-            let text = "commands are not read yet, or cannot be: the server's own log says why";
-            return Err(Refusal::new(Code::StoreUnavailable, text).with("part", "views"));
-        }
-        let stopping = || Refusal::new(Code::ShuttingDown, "the server is stopping");
-        let (tell, told) = oneshot::channel();
-        let work: Work = Box::new(move |desk| {
-            Box::pin(async move {
-                // Whoever has gone is not told.
-                let _ = tell.send(work(desk).await);
-            })
-        });
-        self.work.try_send(work).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                let text = format!("{WAITING} requests wait for the desk, as many as it takes");
-                Refusal::new(Code::Overloaded, text).with("limit", WAITING)
-            }
-            mpsc::error::TrySendError::Closed(_) => stopping(),
-        })?;
-        told.await.map_err(|_| stopping())
+        self.desk.ask(work).await
     }
 
     /// Gives a command.
@@ -349,13 +328,9 @@ impl Control {
             .await?
     }
 
-    /// How many requests wait for the desk.
-    pub(crate) fn level(&self) -> Level {
-        Level {
-            bound: "control_queue",
-            used: WAITING - self.work.capacity(),
-            limit: WAITING,
-        }
+    /// How many requests wait for the desk, and for the inbox.
+    pub(crate) fn levels(&self) -> [Level; 2] {
+        [self.desk.level(), self.inbox.level()]
     }
 }
 
@@ -418,13 +393,7 @@ fn info(desk: &Desk, name: Name, visible: &Visibility, limit: usize) -> AgentInf
 }
 
 /// The desk's task.
-async fn run(
-    mut desk: Desk,
-    mut queue: mpsc::Receiver<Work>,
-    ready: watch::Sender<bool>,
-    told: Arc<Notify>,
-    tasks: Tasks,
-) {
+async fn run(mut desk: Desk, mut queue: Waiting<Desk>, told: Arc<Notify>, tasks: Tasks) {
     let stop = tasks.stopping();
     loop {
         let failed = desk.tick(Timestamp::now()).await.is_err_and(|error| {
@@ -432,7 +401,7 @@ async fn run(
             true
         });
         if !failed {
-            ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+            queue.is_ready();
         }
         let next = if failed {
             Instant::now() + RETRY
@@ -441,14 +410,14 @@ async fn run(
         };
         tokio::select! {
             // Each branch is cancel-safe: work that was not received stays in the queue, a notice that was not taken stays one.
-            work = queue.recv() => match work {
+            work = queue.work.recv() => match work {
                 Some(work) => work(&mut desk).await,
                 None => return,
             },
             () = tokio::time::sleep_until(next) => {}
             () = told.notified() => {}
             // What waits is still done; nothing more is taken.
-            () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            () = stop.cancelled(), if !queue.work.is_closed() => queue.work.close(),
         }
     }
 }

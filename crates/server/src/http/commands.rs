@@ -106,10 +106,11 @@ async fn list(
 ) -> Result<Reply<Commands>, Refusal> {
     let query = EventQuery::parse(query.as_deref(), query::COMMANDS)?;
     let limit = query.limit.unwrap_or(PAGE).min(limits::PAGE);
+    let states = query.states()?;
     let filter = Filter {
         agents: query.what.agents,
         session: query.what.session,
-        states: query.states,
+        states,
         before: query.before,
     };
     if let Some(session) = &filter.session

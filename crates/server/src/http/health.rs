@@ -95,8 +95,8 @@ async fn metrics(State(app): State<App>) -> Response {
         level("connections", connections, app.limits().connections),
         level("tokens", auth.tokens, MAX_TOKENS),
         level("tickets", auth.tickets, MAX_TICKETS),
-        app.control().level(),
     ];
+    let ours = ours.into_iter().chain(app.control().levels());
     for level in app.log().levels().into_iter().chain(auth.queue).chain(ours) {
         metrics.level(level);
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(crate) mod app;
+mod approvals;
 pub mod body;
 mod commands;
 mod downlink;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use turnwire_proto::{Epoch, Kind, Name, Selector, Seq, Visibility, command::State, limits};
+use turnwire_proto::{Epoch, Kind, Name, Selector, Seq, Visibility, limits};
 
 use super::Refusal;
 use crate::hub::Start;
@@ -25,8 +25,8 @@ pub(crate) struct EventQuery {
     pub(crate) tail: Option<usize>,
     pub(crate) limit: Option<usize>,
     pub(crate) search: Option<String>,
-    /// States of commands; none means any.
-    pub(crate) states: Vec<State>,
+    /// States of commands or approvals, see [`EventQuery::states`].
+    states: Vec<String>,
     /// How long to wait for something.
     pub(crate) wait_ms: Option<u64>,
 }
@@ -67,6 +67,10 @@ pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
 pub(crate) const STATE: &[&str] = &["limit", "ticket"];
 /// Parameters of `GET /api/commands`.
 pub(crate) const COMMANDS: &[&str] = &["before", "limit", "agent", "session_id", "state", "ticket"];
+/// Parameters of `GET /api/approvals`.
+pub(crate) const APPROVALS: &[&str] = COMMANDS;
+/// Parameters of `GET /api/approvals/{id}`.
+pub(crate) const APPROVAL: &[&str] = &["wait_ms"];
 /// Parameters of an agent's stream.
 pub(crate) const DOWNLINK: &[&str] = &["agent", "after", "since", "epoch"];
 /// Parameters of an agent's wait.
@@ -174,6 +178,14 @@ impl EventQuery {
             "format" => Err(Refusal::field(key, "`format` must be native")),
             _ => Ok(()),
         }
+    }
+
+    /// Which states are wanted; none means any.
+    ///
+    /// # Errors
+    /// One is no state of these.
+    pub(crate) fn states<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<Vec<T>, Refusal> {
+        self.states.iter().map(|state| parsed("state", state)).collect()
     }
 
     /// Which agent asks, where its key does not say it.

@@ -46,6 +46,12 @@ impl Refusal {
         self
     }
 
+    /// What the client is told.
+    #[must_use]
+    pub fn into_reply(self) -> ErrorReply {
+        self.reply
+    }
+
     /// The code.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -7,18 +7,22 @@ use std::collections::HashMap;
 
 use rusqlite::Transaction;
 use turnwire_proto::{
-    ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart, StatusChanged, Timestamp, ToolCall,
-    ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
+    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart,
+    StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
 };
 
 use super::{
-    preview,
+    approvals, preview,
     sessions::{self, IDLE, RUNNING, Session, THINKING},
     tools, turns,
     turns::Turn,
     used::Used,
 };
 
+/// It waits until somebody allows something.
+const NEEDS_APPROVAL: &str = "needs_approval";
+/// It waits until somebody answers a question.
+const NEEDS_ANSWER: &str = "needs_answer";
 /// Why a turn is closed that has not ended.
 const NEXT_TURN: &str = "the next turn began before this one ended";
 /// The same.
@@ -70,11 +74,13 @@ impl Entry<'_> {
             "turn_state_changed" => {
                 let body: TurnState = preview::body(data);
                 let since = body.since.as_deref().and_then(|since| since.parse().ok());
-                self.session.enter_named(&body.state, since.unwrap_or(at));
+                if !(matches!(body.state.as_str(), THINKING | RUNNING) && self.waits()?) {
+                    self.session.enter_named(&body.state, since.unwrap_or(at));
+                }
             }
             "status_changed" => self.status(event, &preview::body(data))?,
-            "approval_request" if !self.session.is("needs_answer") => self.session.enter("needs_approval", at),
-            "approval_decision" => self.go_on_from(&["needs_approval", "needs_answer"], at)?,
+            "approval_request" => self.asks_for_approval(event, &preview::body(data))?,
+            "approval_decision" => self.decided(event, &preview::body(data))?,
             "tool_call_start" => self.call_start(event, &preview::body(data))?,
             "tool_call" => self.call_end(event, &preview::body(data))?,
             "message" => self.message(event, &preview::body(data))?,
@@ -139,6 +145,28 @@ impl Entry<'_> {
             self.session.enter(state, at);
         }
         Ok(())
+    }
+
+    /// Whether it stands still until a person decides, whatever else it does meanwhile.
+    fn waits(&self) -> rusqlite::Result<bool> {
+        let stands = self.session.is(NEEDS_APPROVAL) || self.session.is(NEEDS_ANSWER);
+        Ok(stands && approvals::any_pending(self.db, self.session.n)?)
+    }
+
+    fn asks_for_approval(&mut self, event: &Event, body: &ApprovalRequest) -> rusqlite::Result<()> {
+        let place = self.place_of(event)?;
+        if approvals::ask(self.db, place, event, body)? && !self.session.is(NEEDS_ANSWER) {
+            self.session.enter(NEEDS_APPROVAL, event.timestamp);
+        }
+        Ok(())
+    }
+
+    fn decided(&mut self, event: &Event, body: &ApprovalDecision) -> rusqlite::Result<()> {
+        approvals::decide(self.db, self.session.n, event, body)?;
+        if approvals::any_pending(self.db, self.session.n)? {
+            return Ok(());
+        }
+        self.go_on_from(&[NEEDS_APPROVAL, NEEDS_ANSWER], event.timestamp)
     }
 
     /// Takes the turn in hand that an event is of: the newest of its id, else the one that is open. Whether there is one.
@@ -231,7 +259,7 @@ impl Entry<'_> {
         turn.end(event, body);
         self.session.spend(turn.counts() - before);
         let place = turn.place();
-        tools::close_turn(self.db, self.session.n, place, event)?;
+        self.leave_turn(place, event)?;
         if !self.open()? {
             self.session
                 .enter(if body.ok { IDLE } else { "failed" }, event.timestamp);
@@ -249,15 +277,22 @@ impl Entry<'_> {
             turn.close(event, note);
             turn.store(self.db)?;
             self.session.spend(turn.counts());
-            tools::close_turn(self.db, self.session.n, place, event)?;
+            self.leave_turn(place, event)?;
         }
         Ok(())
+    }
+
+    /// What was open in a turn that has ended.
+    fn leave_turn(&self, place: Seq, event: &Event) -> rusqlite::Result<()> {
+        tools::close_turn(self.db, self.session.n, place, event)?;
+        approvals::turn_ended(self.db, self.session.n, place, event)
     }
 
     fn session_end(&mut self, event: &Event, body: &SessionEnd) -> rusqlite::Result<()> {
         self.hold(None)?;
         self.close_others(event, None, SESSION_END)?;
         tools::close_session(self.db, self.session.n, event)?;
+        approvals::session_ended(self.db, self.session.n, event)?;
         let failed = body.exit_code.unwrap_or(0) != 0;
         self.session
             .enter(if failed { "failed" } else { "done" }, event.timestamp);
@@ -277,7 +312,7 @@ impl Entry<'_> {
     fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
         let place = self.place_of(event)?;
         tools::begin(self.db, place, event, body)?;
-        if !place.over {
+        if !place.over && !self.waits()? {
             self.session.enter(RUNNING, event.timestamp);
         }
         Ok(())
@@ -288,6 +323,7 @@ impl Entry<'_> {
         self.session.tool_failures += i64::from(!body.success);
         let place = self.place_of(event)?;
         tools::end(self.db, place, event, body)?;
+        approvals::call_ended(self.db, self.session.n, &body.tool_call_id, event)?;
         if self.session.is(RUNNING) && !tools::any_open(self.db, self.session.n)? {
             self.go_on_from(&[RUNNING], event.timestamp)?;
         }

@@ -3,6 +3,7 @@
 //! To add one: write `views/foo.rs` with its tables and its fold, and add a line to `VIEWS`.
 
 mod activity;
+pub(crate) mod approvals;
 pub(crate) mod commands;
 mod preview;
 pub(crate) mod search;
@@ -28,7 +29,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -43,7 +44,7 @@ const REACH: Duration = Duration::from_secs(5);
 /// Connections that are kept for reading.
 const IDLE: usize = 2;
 /// Statements that a connection keeps prepared: all that there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 /// Bytes of texts in one page of rows, as in one of history.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -71,6 +72,11 @@ const VIEWS: &[View] = &[
         tables: || tools::TABLES.to_owned(),
         fold: with_sessions,
         forget: tools::forget,
+    },
+    View {
+        tables: || approvals::TABLES.to_owned(),
+        fold: with_sessions,
+        forget: approvals::forget,
     },
     View {
         tables: || search::TABLES.to_owned(),
@@ -128,6 +134,7 @@ impl<T> Paged<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Views {
     reached: watch::Receiver<Seq>,
+    approvals: watch::Receiver<Seq>,
     readers: Arc<Readers>,
 }
 
@@ -165,11 +172,13 @@ impl Views {
         let path = dir.join("views.db");
         let (db, reached) = open(&path, epoch).map_err(|source| error("open views.db", source))?;
         let (told, receiver) = watch::channel(reached);
+        let (told_approvals, approvals) = watch::channel(Seq::ZERO);
         let (stop, stopped) = oneshot::channel();
         let folder = Folder {
             db,
             log,
             told,
+            told_approvals,
             // What was trimmed while nobody looked goes with the first step.
             first: Seq::ZERO,
         };
@@ -188,6 +197,7 @@ impl Views {
         Ok((
             Self {
                 reached: receiver,
+                approvals,
                 readers,
             },
             Folding {
@@ -200,6 +210,11 @@ impl Views {
     /// How far they are.
     pub(crate) fn reached(&self) -> Seq {
         *self.reached.borrow()
+    }
+
+    /// Changes when an approval has: a wake-up, not a queue.
+    pub(crate) fn approvals(&self) -> watch::Receiver<Seq> {
+        self.approvals.clone()
     }
 
     /// Looks whether they can be read and are folded on; how far they are does not matter.
@@ -346,6 +361,7 @@ struct Folder {
     db: Connection,
     log: Arc<dyn Log>,
     told: watch::Sender<Seq>,
+    told_approvals: watch::Sender<Seq>,
     /// Nothing of events before this is left in any view.
     first: Seq,
 }
@@ -407,14 +423,18 @@ impl Folder {
                 .ok()
         };
         let events: Vec<Event> = page.events().filter_map(readable).collect();
-        let fold = |db: &mut Connection| -> rusqlite::Result<()> {
+        let fold = |db: &mut Connection| -> rusqlite::Result<Seq> {
             let tx = db.transaction()?;
             VIEWS.iter().try_for_each(|view| (view.fold)(&tx, &events))?;
             tx.execute("UPDATE state SET reached = ?1", params![from_seq(page.cursor)])?;
-            tx.commit()
+            let approvals = approvals::newest(&tx)?;
+            tx.commit()?;
+            Ok(approvals)
         };
-        fold(&mut self.db).map_err(|source| error("fold the views", source))?;
+        let approvals = fold(&mut self.db).map_err(|source| error("fold the views", source))?;
         self.told.send_replace(page.cursor);
+        self.told_approvals
+            .send_if_modified(|told| std::mem::replace(told, approvals) != approvals);
         Ok(true)
     }
 

@@ -49,14 +49,20 @@ pub(super) fn text(text: &str) -> (String, Option<u32>) {
 /// A value of about [`PART`] bytes: itself, or the same with its strings cut and what is behind the bound left out. And how many
 /// bytes the whole has where this is a part.
 pub(super) fn value(json: &Json) -> (String, Option<u32>) {
+    value_within(json, PART)
+}
+
+/// The same of about so many bytes.
+pub(super) fn value_within(json: &Json, most: usize) -> (String, Option<u32>) {
     let text = json.get();
-    if text.len() <= PART {
+    if text.len() <= most {
         return (text.to_owned(), None);
     }
-    let mut left = PART;
+    let mut left = most;
     let part = match json.read::<Value>() {
-        Ok(Value::String(text)) => Value::String(cut(&text, PART, &mut left)),
-        Ok(value) => shrink(value, &mut left),
+        Ok(Value::String(text)) => Value::String(cut(&text, most, &mut left)),
+        // So that one long field leaves room for the others.
+        Ok(value) => shrink(value, most / 4, &mut left),
         // It was JSON when it was published.
         Err(_) => Value::Null,
     };
@@ -68,19 +74,18 @@ fn size(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
-fn shrink(value: Value, left: &mut usize) -> Value {
+fn shrink(value: Value, string: usize, left: &mut usize) -> Value {
     // Whatever it is, it takes some bytes.
     *left = left.saturating_sub(8);
     match value {
-        // So that one long field leaves room for the others.
-        Value::String(text) => Value::String(cut(&text, PART / 4, left)),
+        Value::String(text) => Value::String(cut(&text, string, left)),
         Value::Array(items) => {
             let mut kept = Vec::new();
             for item in items {
                 if *left == 0 {
                     break;
                 }
-                kept.push(shrink(item, left));
+                kept.push(shrink(item, string, left));
             }
             Value::Array(kept)
         }
@@ -91,7 +96,7 @@ fn shrink(value: Value, left: &mut usize) -> Value {
                 if *left == 0 {
                     break;
                 }
-                kept.insert(key, shrink(field, left));
+                kept.insert(key, shrink(field, string, left));
             }
             Value::Object(kept)
         }

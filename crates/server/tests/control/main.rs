@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
 
 mod agents;
+mod approvals;
 mod client;
 mod commands;
 mod downlink;
