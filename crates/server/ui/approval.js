@@ -13,14 +13,18 @@ import { str } from './loose.js';
  * @property {string} tool
  * @property {string} title
  * @property {unknown} args
+ * @property {number} whole bytes that the arguments have, where `args` is a part of them; else 0
  * @property {string} requested
  * @property {string} expires empty where that is not known
- * @property {string} state `pending`, `approved`, `denied`, `expired`, `withdrawn`
+ * @property {string} state `pending`, `approved`, `denied`, `expired`, `withdrawn`; empty for a request that nobody can answer
  * @property {string} by who decided
  * @property {string} message what the agent is told
  * @property {unknown} changed what the tool is called with instead
  * @property {boolean} always
  */
+
+/** What ends one; another word changes nothing. */
+const ENDS = new Set(['approved', 'denied', 'expired', 'withdrawn']);
 
 /** @param {Wire.Event} event @returns {Approval} */
 export function asked(event) {
@@ -33,9 +37,10 @@ export function asked(event) {
     tool: str(data.tool),
     title: str(data.title),
     args: data.arguments,
+    whole: 0,
     requested: event.timestamp,
     expires: str(data.expires_at),
-    state: 'pending',
+    state: str(data.approval_id) && event.session_id ? 'pending' : '',
     by: '',
     message: '',
     changed: undefined,
@@ -46,10 +51,11 @@ export function asked(event) {
 /** It after a decision; itself when that changes nothing. @param {Approval} approval @param {Wire.Event} event @returns {Approval} */
 export function decided(approval, event) {
   const data = /** @type {Wire.Loose<Wire.ApprovalDecision>} */ (event.data ?? {});
-  if (approval.state !== 'pending' || (event.session_id ?? '') !== approval.session) return approval;
+  const state = str(data.decision);
+  if (approval.state !== 'pending' || event.session_id !== approval.session || !ENDS.has(state)) return approval;
   return {
     ...approval,
-    state: str(data.decision) || 'decided',
+    state,
     by: str(data.by),
     message: str(data.message),
     changed: data.arguments ?? undefined,
@@ -66,6 +72,7 @@ export const approvalOf = (said) => ({
   tool: said.tool,
   title: said.title ?? '',
   args: said.arguments,
+  whole: said.arguments_bytes ?? 0,
   requested: said.requested,
   expires: said.expires_at ?? '',
   state: said.state,

@@ -110,6 +110,7 @@ declare namespace Wire {
     tool: string;
     tool_call_id?: string;
     arguments?: unknown;
+    arguments_bytes?: number;
     title?: string;
     requested: string;
     expires_at?: string;

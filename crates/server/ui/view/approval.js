@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import { isPending } from '../approval.js';
-import { minute, now, oneLine } from '../format.js';
+import { minute, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { isObject } from '../loose.js';
 import { Arguments, Difference, editOf, pretty } from './arguments.js';
@@ -24,6 +24,10 @@ export function ApprovalCard({ approval }) {
       ${open && html`<${Until} at=${approval.expires} />`}
     </div>
     <${Asked} args=${approval.args} bound=${DECIDED} />
+    ${approval.whole > 0 &&
+    html`<p class="label changed">
+      This is a part of ${whole(approval.whole)} bytes. <a href=${`#/session/${encodeURIComponent(approval.session)}`}>The session has the whole.</a>
+    </p>`}
     ${approval.changed !== undefined &&
     html`<p class="label changed">Approved with these arguments instead</p>
       <${Asked} args=${approval.changed} bound=${DECIDED} />`}
@@ -34,6 +38,7 @@ export function ApprovalCard({ approval }) {
 
 /** @param {Approval} approval */
 function verdict({ state, by, always }) {
+  if (!state) return 'cannot be decided: it has no id';
   const who = by === 'rule' ? ' by the rule of this session' : by ? ` by ${oneLine(by)}` : '';
   return `${oneLine(state)}${who}${always ? ', and from now on' : ''}`;
 }

@@ -32,7 +32,7 @@ const here = (hash) => (location.hash === hash ? 'page' : undefined);
 
 /** How many things wait; it keeps its place when there are none. @param {{ count: number }} props */
 function Waiting({ count }) {
-  return html`<b class="badge ${count > 0 ? '' : 'none'}" data-waiting=${count}>${count > 99 ? '99+' : count}</b>`;
+  return html`<span class="badge ${count > 0 ? '' : 'none'}" data-waiting=${count}>${count > 99 ? '99+' : count}</span>`;
 }
 
 export function Logo() {

@@ -47,7 +47,8 @@ export function Prompt({ approval, inbox }) {
     <div class="choices">
       <${Choice} name="Approve" letter="a" idle=${idle} onClick=${() => decide({ decision: 'approve' })} main />
       <${Choice} name="Deny…" letter="d" idle=${idle} open=${form === 'deny'} onClick=${() => setForm(form === 'deny' ? '' : 'deny')} />
-      <${Choice} name="Edit…" letter="e" idle=${idle} open=${form === 'edit'} onClick=${() => setForm(form === 'edit' ? '' : 'edit')} />
+      ${approval.whole === 0 &&
+      html`<${Choice} name="Edit…" letter="e" idle=${idle} open=${form === 'edit'} onClick=${() => setForm(form === 'edit' ? '' : 'edit')} />`}
       <${Choice} name=${`Always allow ${oneLine(approval.tool) || 'this tool'} in this session`} idle=${idle} onClick=${() => decide({ decision: 'approve', always: true })} />
     </div>
     ${form === 'deny' && html`<${Deny} idle=${idle} decide=${decide} back=${back} />`}
