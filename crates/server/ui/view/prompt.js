@@ -1,6 +1,6 @@
 // The means to decide one approval: approve, always, edit, deny.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import * as api from '../api.js';
 import { ApiError } from '../api.js';
 import { oneLine, plain } from '../format.js';
@@ -22,12 +22,19 @@ export function Prompt({ approval, inbox }) {
   const [busy, setBusy] = useState(false);
   const [failed, setFailed] = useState('');
   const root = useRef(/** @type {HTMLDivElement | null} */ (null));
+  // What has the focus here goes away with the question, whoever has answered it: the keys go on from its row.
+  useLayoutEffect(() => {
+    const own = root.current;
+    const row = own?.closest('.item, .ask');
+    return () => row instanceof HTMLElement && own?.contains(document.activeElement) && row.focus({ preventScroll: true });
+  }, []);
   if (!mayControl(inbox.me.value, approval.session)) return html`<p class="label decide">Somebody else has to decide this: your sign-in may not.</p>`;
   // While the connection catches up it may have been decided already.
   const idle = busy || live.status.value.kind !== 'live';
+  const toRow = () => /** @type {HTMLElement | null | undefined} */ (root.current?.closest('.item, .ask'))?.focus({ preventScroll: true });
   const back = () => {
     setForm('');
-    /** @type {HTMLElement | null | undefined} */ (root.current?.closest('.item, .ask'))?.focus({ preventScroll: true });
+    toRow();
   };
   /** @type {Decide} */
   const decide = async (decision) => {
