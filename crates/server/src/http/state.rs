@@ -17,7 +17,7 @@ use crate::{
     views::state::{self, Snapshot},
 };
 
-/// Sessions, and turns in flight, when nothing else is asked for.
+/// Rows of each list when nothing else is asked for.
 const PAGE: usize = 200;
 
 pub(crate) fn router() -> Router<App> {
@@ -42,12 +42,12 @@ async fn snapshot(
 ) -> Result<Json<Answer>, Refusal> {
     let query = EventQuery::parse(query.as_deref(), query::STATE)?;
     let limit = query.limit.unwrap_or(PAGE).min(limits::PAGE);
-    let visible = grant.visibility().clone();
+    let (visible, wait) = (grant.visibility().clone(), app.limits().approval_wait);
     let head = app.hub().bounds(&grant).await?.head;
     app.views().reach(head).await;
     let (seq, snapshot) = app
         .views()
-        .snapshot(move |db| state::snapshot(db, &visible, limit))
+        .snapshot(move |db| state::snapshot(db, &visible, wait, limit))
         .await?;
     Ok(Json(Answer { seq, epoch, snapshot }))
 }

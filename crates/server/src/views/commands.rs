@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
+use serde::{Deserialize, Serialize};
 use turnwire_proto::{
     AgentState, CommandBody, CommandState, Event, EventId, Json, Name, Object, Seq, Timestamp,
     command::{Action, Command, Report, State},
@@ -56,6 +57,41 @@ pub(crate) struct Known {
 pub(crate) struct Live {
     pub(crate) commands: Vec<Command>,
     pub(crate) agents: Vec<Known>,
+}
+
+/// An agent in a state: what the log says of it. Of which sessions it has reported nothing is in the log.
+#[derive(Debug, Serialize)]
+pub(crate) struct Agent {
+    name: Name,
+    online: bool,
+    since: Timestamp,
+    last_seen: Timestamp,
+    #[serde(flatten)]
+    said: Said,
+    queue: Queue,
+}
+
+/// What it said of itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Name>,
+    capabilities: Vec<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<Name>,
+}
+
+/// Its open commands.
+#[derive(Debug, Serialize)]
+struct Queue {
+    queued: i64,
+    delivered: i64,
+    acked: i64,
 }
 
 const COLUMNS: &str =
@@ -122,6 +158,32 @@ pub(crate) fn live(db: &Connection) -> rusqlite::Result<Live> {
         commands,
         agents: agents.collect::<rusqlite::Result<_>>()?,
     })
+}
+
+/// The first agents by name.
+pub(crate) fn agents(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Agent>> {
+    let mut agents = db.prepare_cached(
+        "SELECT name, online, since, seen, report, count(*) FILTER (WHERE c.state = 'queued'),
+            count(*) FILTER (WHERE c.state = 'delivered'), count(*) FILTER (WHERE c.state = 'acked')
+         FROM agents LEFT JOIN commands AS c ON c.agent = name AND c.state IN ('queued', 'delivered', 'acked')
+         GROUP BY name ORDER BY name LIMIT ?1",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let agents = agents.query_map([limit], |row| {
+        Ok(Agent {
+            name: parsed(row, 0)?,
+            online: row.get(1)?,
+            since: moment(row, 2)?,
+            last_seen: moment(row, 3)?,
+            said: serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or_default(),
+            queue: Queue {
+                queued: row.get(5)?,
+                delivered: row.get(6)?,
+                acked: row.get(7)?,
+            },
+        })
+    })?;
+    agents.collect()
 }
 
 fn command(row: &Row<'_>) -> rusqlite::Result<Command> {

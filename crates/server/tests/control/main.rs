@@ -4,6 +4,9 @@
 
 mod agents;
 mod approvals;
+mod approvals_end;
+mod approvals_kept;
+mod approvals_keys;
 mod client;
 mod commands;
 mod downlink;

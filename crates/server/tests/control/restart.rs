@@ -84,7 +84,7 @@ async fn a_command_that_was_due_while_the_server_was_down_expires_at_its_start()
 }
 
 /// A world over a log in memory that fails when it is told to.
-async fn faulty() -> (World, turnwire_log::faulty::Faults) {
+pub(crate) async fn faulty() -> (World, turnwire_log::faulty::Faults) {
     let (log, faults) = Faulty::new(MemoryLog::new());
     let log: std::sync::Arc<dyn turnwire_log::Log> = std::sync::Arc::new(log);
     (World::over(|_| {}, |_| Some(log)).await, faults)

@@ -116,10 +116,8 @@ async fn a_state_that_is_followed_from_its_place_is_what_everything_folds_to() {
     let ((), states) = tokio::join!(publish, read);
     let head = world.head_seq().await;
     let last = world.get("/api/state").await.ok();
-    assert_eq!(
-        (&last["seq"], &last["more"]),
-        (&json!(head), &json!({"sessions": false, "turns": false}))
-    );
+    let none = json!({"sessions": false, "turns": false, "approvals": false, "agents": false});
+    assert_eq!((&last["seq"], &last["more"]), (&json!(head), &none));
     let expected = Followed::read(&last);
     let mut folded = Followed::default();
     world.all().await.iter().for_each(|event| folded.follow(event));
@@ -159,7 +157,8 @@ async fn a_state_is_of_the_newest_sessions_and_says_when_there_are_more() {
         let expected: Vec<_> = (0..30).rev().take(limit).map(|n| format!("s{n}")).collect();
         assert_eq!(ids("sessions", "id"), expected);
         assert_eq!(ids("turns", "session_id"), expected);
-        assert_eq!(state["more"], json!({"sessions": more, "turns": more}));
+        let all = json!({"sessions": more, "turns": more, "approvals": false, "agents": false});
+        assert_eq!(state["more"], all);
         assert_eq!((&state["seq"], &state["epoch"]), (&json!(30), &json!(epoch)));
     }
     let keys: Vec<_> = world
@@ -171,7 +170,10 @@ async fn a_state_is_of_the_newest_sessions_and_says_when_there_are_more() {
         .keys()
         .cloned()
         .collect();
-    assert_eq!(keys, ["epoch", "more", "seq", "sessions", "turns"]);
+    assert_eq!(
+        keys,
+        ["agents", "approvals", "epoch", "more", "seq", "sessions", "turns"]
+    );
 }
 
 #[tokio::test]

@@ -91,7 +91,13 @@ async fn a_reader_of_one_session_sees_no_other_in_turns_calls_and_state() {
                         source,
                         json!({"body": format!("prompt of {session}")})
                     ),
-                    of(session, "tool_call_start", source, call.clone())
+                    of(session, "tool_call_start", source, call.clone()),
+                    of(
+                        session,
+                        "approval_request",
+                        source,
+                        json!({"approval_id": format!("{session} {source}"), "tool": "Bash", "title": format!("prompt of {session}")})
+                    ),
                 ]))
                 .await;
         }
@@ -112,10 +118,16 @@ async fn a_reader_of_one_session_sees_no_other_in_turns_calls_and_state() {
         (field("sessions", "id"), field("turns", "session_id")),
         (vec![json!("a")], vec![json!("a")])
     );
+    assert_eq!(
+        field("approvals", "id"),
+        [json!("a observability"), json!("a cli")],
+        "the inbox"
+    );
     assert_eq!(state["seq"], world.head_seq().await, "the place is of the whole log");
     // What is beyond the bound is of those that may be seen, too.
     let bounded = world.get_by(&token, "/api/state?limit=1").await.ok();
-    assert_eq!(bounded["more"], json!({"sessions": false, "turns": false}));
+    let more = json!({"sessions": false, "turns": false, "approvals": true, "agents": false});
+    assert_eq!(bounded["more"], more);
     let all = world.get("/api/state").await.ok();
     assert_eq!(all["turns"].as_array().unwrap().len(), 2);
 }
