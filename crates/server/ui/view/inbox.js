@@ -95,12 +95,14 @@ function Sessions({ name, summaries }) {
 /** @param {{ summary: import('../summary.js').Summary }} props */
 function Waiting({ summary }) {
   const s = summary.session.value;
+  const name = oneLine(s.title ?? '') || s.id;
+  const last = oneLine(s.last_text ?? '');
   return html`<li class="ask" data-ask=${s.id} tabindex="-1">
     <a class="row brief" data-open tabindex="-1" href=${`#/session/${encodeURIComponent(s.id)}`}>
       <${State} state=${s.state} />
       <span class="what">
-        <bdi class="title">${oneLine(s.title ?? '') || s.id}</bdi>
-        <bdi class="last">${oneLine(s.last_text ?? '')}</bdi>
+        <bdi class="title">${name}</bdi>
+        <bdi class="last">${last === name ? '' : last}</bdi>
       </span>
       <time class="ago" datetime=${s.last_activity}>${ago(s.last_activity, now.value)}</time>
     </a>

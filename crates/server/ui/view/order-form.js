@@ -1,6 +1,6 @@
 // An order that has arguments: a dialog that asks for them.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { oneLine } from '../format.js';
 import { html } from '../html.js';
 import { nameOf } from '../order.js';
@@ -26,7 +26,7 @@ const FORMS = {
 export function OrderForm({ action, agent, give, close }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const [busy, setBusy] = useState(false);
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   const { says, fields } = FORMS[action] ?? { says: '', fields: [] };
   /** @param {SubmitEvent} event */
   const submit = async (event) => {

@@ -1,6 +1,6 @@
 // The means to decide one approval: approve, always, edit, deny.
 
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import * as api from '../api.js';
 import { ApiError } from '../api.js';
 import { oneLine, plain } from '../format.js';
@@ -147,7 +147,8 @@ export function readArguments(text) {
 /** A field that has the focus from the start. */
 function useFocus() {
   const field = useRef(/** @type {any} */ (null));
-  useEffect(() => field.current?.focus(), []);
+  // Before the next key comes.
+  useLayoutEffect(() => field.current?.focus(), []);
   return field;
 }
 
