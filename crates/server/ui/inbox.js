@@ -59,7 +59,7 @@ export class Inbox extends Live {
   /** Sessions that wait for a person by other means than a known approval. */
   needs = computed(() => {
     const known = new Set([...this.pending.value.values()].map((approval) => approval.session));
-    return this.#among(NEEDS, (s) => s.state === 'needs_answer' || !known.has(s.id));
+    return this.#among(NEEDS, (s) => !known.has(s.id));
   });
   /** Sessions that somebody should look at. */
   trouble = computed(() => this.#among(TROUBLE, (s) => Date.parse(s.last_activity) > Date.now() - TROUBLE_MS));

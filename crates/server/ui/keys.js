@@ -1,7 +1,7 @@
 // Keys, where several views treat them alike.
 
 /** Whether keys go into a field. @param {EventTarget | null} target */
-export const isTyping = (target) => target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && !target.matches('[type=checkbox]');
+export const isTyping = (target) => target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && !target.matches('[type=checkbox], [type=radio]');
 
 /** Whether a key is for a view's own shortcuts: no field takes it, no dialog is open, and it is no shortcut of the browser. @param {KeyboardEvent} event */
 export const isShortcut = (event) =>

@@ -391,7 +391,7 @@ export class Timeline {
   /** @param {Wire.Event} event */
   order(event) {
     const order = ordered(event);
-    const text = order.action === 'message' ? str(order.args.content) : '';
+    const text = str(order.action === 'message' ? order.args.content : order.action === 'new_session' ? order.args.prompt : '');
     this.#given.set(order.id, this.push(event, { kind: 'command', order, text, begun: false }));
   }
 

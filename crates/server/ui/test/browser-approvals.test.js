@@ -117,6 +117,29 @@ test('an edit is shown as the lines that change', async () => {
   await context.close();
 });
 
+test('a question is answered by what is chosen and typed, and the answers are told', async () => {
+  const p = producer('question');
+  const options = [{ label: 'SQLite', description: 'One file' }, { label: 'Postgres', description: 'A <b>server</b>' }];
+  const questions = [
+    { question: 'Which database?', header: 'Store', options, multiSelect: false },
+    { question: 'Which tests?', options: [{ label: 'unit' }, { label: 'browser' }, { label: 'fuzz' }], multiSelect: true },
+    { question: 'A name?', options: [] },
+  ];
+  await server.publish(p.start(), p.turn('x'), p.ask('qu-1', 'AskUserQuestion', { questions }), p.state('needs_answer'));
+  const { context, page, quiet } = await open('question');
+  await card(page, 'qu-1').getByText('waits for an answer').waitFor();
+  await card(page, 'qu-1').getByRole('group', { name: 'Which database?' }).getByRole('radio', { name: 'Postgres' }).check();
+  for (const name of ['unit', 'fuzz']) await card(page, 'qu-1').getByRole('checkbox', { name }).check();
+  await card(page, 'qu-1').getByRole('textbox', { name: 'A name?' }).fill('Turnwire');
+  await card(page, 'qu-1').getByRole('button', { name: 'Answer' }).click();
+  await card(page, 'qu-1').getByText(/^approved by /).waitFor();
+  await card(page, 'qu-1').getByText('unit, fuzz').waitFor();
+  const answers = { 'Which database?': 'Postgres', 'Which tests?': 'unit, fuzz', 'A name?': 'Turnwire' };
+  assert.deepEqual((await server.ask('/api/approvals/qu-1')).updated_arguments, { questions, answers });
+  quiet();
+  await context.close();
+});
+
 test('of two tabs that decide one approval the first wins, and the other says so', async () => {
   const p = producer('two');
   await server.publish(p.start(), p.turn('x'), p.ask('two-1', 'Bash', { command: 'ls' }), p.ask('two-2', 'Bash', { command: 'ls' }));

@@ -103,6 +103,23 @@ test('sessions that need an answer, failed, stalled or are rate limited are ther
   await context.close();
 });
 
+test('a question is one thing that waits, also where its session says that it needs an answer', async () => {
+  const p = producer('asking');
+  const questions = [{ question: 'Which?', options: [{ label: 'This' }, { label: 'That' }] }];
+  await server.publish(p.start(), p.turn('Choose'), p.ask('one', 'AskUserQuestion', { questions }), p.state('needs_answer'));
+  const { context, page, quiet } = await open();
+  await row(page, 'one').getByRole('radio', { name: 'This' }).waitFor();
+  await page.locator('[data-waiting="1"]').waitFor();
+  assert.equal(await page.locator('.ask').count(), 1);
+  await page.keyboard.press('j');
+  await row(page, 'one').getByRole('radio', { name: 'That' }).check();
+  await page.keyboard.press('a');
+  await page.getByRole('heading', { name: 'Nothing waits for you' }).waitFor();
+  assert.equal((await server.ask('/api/approvals/one')).updated_arguments.answers['Which?'], 'That');
+  quiet();
+  await context.close();
+});
+
 test('all is answered with the keys alone, and a key for one that has left answers no other', async () => {
   const p = await ask(5);
   const { context, page, quiet } = await open();

@@ -124,6 +124,19 @@ test('the menu offers what the agent can be told and nothing else', async () => 
   await dialog.getByRole('button', { name: 'Compact' }).click();
   assert.deepEqual((await agent.next()).args, { instructions: 'The plan' });
 
+  await menu.locator('summary').click();
+  await menu.getByRole('button', { name: 'New session' }).click();
+  await dialog.getByLabel('What it begins with').fill('Begin anew');
+  await dialog.getByRole('button', { name: 'New session' }).click();
+  const begun = await agent.next();
+  assert.deepEqual([begun.action, begun.args], ['new_session', { prompt: 'Begin anew' }]);
+  await page.waitForURL(`**/#/session/${begun.session_id}`);
+  await order(page, 'delivered').waitFor();
+  await page.locator('.item.command').getByText('Begin anew').waitFor();
+  await page.getByRole('textbox', { name: 'Message to agent-menu' }).waitFor();
+  await page.goto(`${server.url}/#/session/menu`);
+  await page.locator('[data-connection=live]').waitFor();
+
   // The turn that is interrupted is the one that is seen, not one that begins meanwhile.
   assert.equal(await page.getByRole('button', { name: 'Interrupt' }).getAttribute('aria-disabled'), 'true');
   await server.publish(p.turn('Work', 't-9'));

@@ -1,18 +1,15 @@
 // The agents: who is there, what each does, what waits for it, and the orders that are about it and no session.
 
 import { useEffect, useState } from 'preact/hooks';
-import * as api from '../api.js';
-import { ApiError } from '../api.js';
 import { ago, count, full, now, oneLine } from '../format.js';
 import { html } from '../html.js';
-import { uuid } from '../id.js';
 import { isOpen, nameOf } from '../order.js';
 import { mayControl } from '../rights.js';
 import { title } from '../title.js';
 import { Around } from './around.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
-import { OrderForm } from './order-form.js';
+import { OrderForm, ordered } from './order-form.js';
 import { Line } from './order.js';
 
 /** Orders at their end that are shown of each agent. */
@@ -56,17 +53,7 @@ function Agent({ agent, inbox }) {
   const all = [...inbox.orders.value.values()].filter((order) => order.agent === agent.name);
   const shown = [...all.filter((order) => !isOpen(order)).slice(-OVER), ...all.filter(isOpen)];
   /** @param {string} action @param {Record<string, unknown>} [args] */
-  const give = async (action, args = {}) => {
-    setFailed('');
-    try {
-      await api.order({ id: uuid(), agent: agent.name, action, args });
-      return true;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      setFailed(`${nameOf(action)} was not ordered: ${error.message}.`);
-      return false;
-    }
-  };
+  const give = async (action, args = {}) => setFailed(await ordered(agent.name, action, args));
   const actions = mayControl(inbox.me.value, '') ? ACTIONS.filter((action) => agent.capabilities.includes(action)) : [];
   return html`<li class="agent" data-agent=${agent.name} data-online=${agent.online}>
     <div class="row about">

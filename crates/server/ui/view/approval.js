@@ -5,6 +5,7 @@ import { isPending } from '../approval.js';
 import { minute, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { isObject } from '../loose.js';
+import { answersOf, questionsOf } from '../question.js';
 import { Arguments, Difference, editOf, pretty } from './arguments.js';
 import { useAround } from './around.js';
 import { Clip, DECIDED } from './clip.js';
@@ -16,19 +17,24 @@ import { Prompt } from './prompt.js';
 export function ApprovalCard({ approval }) {
   const { inbox, isAsked } = useAround();
   const open = isPending(approval) && isAsked(approval.id);
+  const questions = useMemo(() => questionsOf(approval.tool, approval.args), [approval.tool, approval.args]);
+  const answers = useMemo(() => answersOf(approval.changed), [approval.changed]);
+  const isQuestion = questions.length > 0;
   return html`<div class="card approval" data-approval=${approval.id} data-state=${approval.state}>
     <div class="head">
       <bdi class="tool-name">${oneLine(approval.tool) || 'tool'}</bdi>
       <bdi class="detail">${oneLine(approval.title)}</bdi>
-      <span class="outcome">${open ? 'waits for approval' : isPending(approval) ? 'decided later' : verdict(approval)}</span>
+      <span class="outcome">${open ? (isQuestion ? 'waits for an answer' : 'waits for approval') : isPending(approval) ? 'decided later' : verdict(approval)}</span>
       ${open && html`<${Until} at=${approval.expires} />`}
     </div>
-    <${Asked} args=${approval.args} bound=${DECIDED} />
+    ${!isQuestion && html`<${Asked} args=${approval.args} bound=${DECIDED} />`}
     ${approval.whole > 0 &&
     html`<p class="label changed">
       This is a part of ${whole(approval.whole)} bytes. <a href=${`#/session/${encodeURIComponent(approval.session)}`}>The session has the whole.</a>
     </p>`}
+    ${isQuestion && !open && html`<${Arguments} rest=${answers.length > 0 ? answers : questions.map(({ question }) => [question, ''])} bound=${DECIDED} />`}
     ${approval.changed !== undefined &&
+    answers.length === 0 &&
     html`<p class="label changed">Approved with these arguments instead</p>
       <${Asked} args=${approval.changed} bound=${DECIDED} />`}
     ${approval.message && html`<${Clip} class="said" text=${approval.message} ...${DECIDED} />`}

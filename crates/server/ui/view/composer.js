@@ -10,7 +10,7 @@ import { nameOf } from '../order.js';
 import { mayControl } from '../rights.js';
 import { isWorking } from '../summary.js';
 import { useAround } from './around.js';
-import { OrderForm } from './order-form.js';
+import { OrderForm, ordered } from './order-form.js';
 
 /** Bytes of a message, as the server takes them. */
 const BYTES = 64 * 1024;
@@ -34,17 +34,7 @@ export function Composer({ live }) {
   const menu = MENU.filter(can);
   const isBusy = isWorking(session?.state ?? '');
   /** @param {string} action @param {Record<string, unknown>} [args] */
-  const give = async (action, args = {}) => {
-    setFailed('');
-    try {
-      await api.order({ id: uuid(), agent: agent.name, session_id: live.id, action, args });
-      return true;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      setFailed(`${nameOf(action)} was not ordered: ${error.message}.`);
-      return false;
-    }
-  };
+  const give = async (action, args = {}) => setFailed(await ordered(agent.name, action, args, live.id));
   const interrupt = () => isBusy && give('interrupt', live.timeline.turn ? { turn_id: live.timeline.turn } : {});
   const choose = (/** @type {string} */ action) => (ASKING.has(action) ? setAsking(action) : give(action));
   return html`<footer class="composer" aria-label="Tell the agent">

@@ -1,8 +1,11 @@
 // An order that has arguments: a dialog that asks for them.
 
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import * as api from '../api.js';
+import { ApiError } from '../api.js';
 import { oneLine } from '../format.js';
 import { html } from '../html.js';
+import { uuid } from '../id.js';
 import { nameOf } from '../order.js';
 
 /** @typedef {{ name: string, label: string, long?: boolean, required?: boolean, hint?: string }} Argument */
@@ -21,7 +24,27 @@ const FORMS = {
 };
 
 /**
- * @param {{ action: string, agent: string, give: (action: string, args: Record<string, unknown>) => Promise<boolean>, close: () => void }} props
+ * Orders something of an agent, or of one of its sessions. What comes back is why not, for people. A new session begins under an id
+ * of this page's, so that it can be looked at before it has begun: the page goes there.
+ * @param {string} agent
+ * @param {string} action
+ * @param {Record<string, unknown>} args
+ * @param {string} [session]
+ */
+export async function ordered(agent, action, args, session) {
+  const session_id = action === 'new_session' ? uuid() : session;
+  try {
+    await api.order({ id: uuid(), agent, session_id, action, args });
+    if (action === 'new_session') location.hash = `#/session/${session_id}`;
+    return '';
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return `${nameOf(action)} was not ordered: ${error.message}.`;
+  }
+}
+
+/**
+ * @param {{ action: string, agent: string, give: (action: string, args: Record<string, unknown>) => Promise<void>, close: () => void }} props
  */
 export function OrderForm({ action, agent, give, close }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));

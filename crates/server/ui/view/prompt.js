@@ -6,8 +6,10 @@ import { ApiError } from '../api.js';
 import { oneLine, plain } from '../format.js';
 import { html } from '../html.js';
 import { isObject } from '../loose.js';
+import { questionsOf } from '../question.js';
 import { mayControl } from '../rights.js';
 import { useAround } from './around.js';
+import { Questions } from './question.js';
 
 /** Bytes of what is said or changed, as the server takes them. */
 const BYTES = 64 * 1024;
@@ -50,13 +52,16 @@ export function Prompt({ approval, inbox }) {
       setBusy(false);
     }
   };
+  const questions = questionsOf(approval.tool, approval.args);
   return html`<div class="decide" ref=${root} aria-busy=${busy}>
+    ${questions.length > 0 && html`<${Questions} args=${approval.args} questions=${questions} idle=${idle} decide=${decide} />`}
     <div class="choices">
-      <${Choice} name="Approve" letter="a" idle=${idle} onClick=${() => decide({ decision: 'approve' })} main />
+      ${questions.length === 0 && html`<${Choice} name="Approve" letter="a" idle=${idle} onClick=${() => decide({ decision: 'approve' })} main />`}
       <${Choice} name="Deny…" letter="d" idle=${idle} open=${form === 'deny'} onClick=${() => setForm(form === 'deny' ? '' : 'deny')} />
       ${approval.whole === 0 &&
       html`<${Choice} name="Edit…" letter="e" idle=${idle} open=${form === 'edit'} onClick=${() => setForm(form === 'edit' ? '' : 'edit')} />`}
-      <${Choice} name=${`Always allow ${oneLine(approval.tool) || 'this tool'} in this session`} idle=${idle} onClick=${() => decide({ decision: 'approve', always: true })} />
+      ${questions.length === 0 &&
+      html`<${Choice} name=${`Always allow ${oneLine(approval.tool) || 'this tool'} in this session`} idle=${idle} onClick=${() => decide({ decision: 'approve', always: true })} />`}
     </div>
     ${form === 'deny' && html`<${Deny} idle=${idle} decide=${decide} back=${back} />`}
     ${form === 'edit' && html`<${Edit} args=${approval.args} idle=${idle} decide=${decide} back=${back} />`}
