@@ -18,7 +18,7 @@ import { waiting } from './title.js';
 /** What changes it. */
 const KINDS = [
   ...['approval_request', 'approval_decision', 'command', 'command_state', 'agent_online', 'agent_offline', 'agent_state'],
-  ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete'],
+  ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete', 'status_changed'],
 ];
 /** Sessions asked for, and approvals: the newest. */
 const LIMIT = 500;
