@@ -16,6 +16,7 @@ mod stream;
 mod system;
 mod tasks;
 
+pub(crate) use blocks::failure;
 use turnwire_proto::{Kind, StatusChanged, ToolProgress, Usage};
 
 use crate::{

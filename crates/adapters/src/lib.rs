@@ -17,6 +17,7 @@ mod command;
 mod detect;
 mod fit;
 mod gemini;
+pub mod hooks;
 mod lines;
 mod native;
 mod opencode;
@@ -47,10 +48,29 @@ pub trait Adapter: Send {
     /// Lines that were not understood so far.
     fn unknown(&self) -> u64;
 
+    /// The caller has begun a turn: its start is told now, what comes next is this turn's, and no other start is made for it.
+    /// Whoever says that has told what was said, too: no `message` of the user's is made of it.
+    fn prompted(&mut self, turn: &Prompted, at: Timestamp, out: &mut Vec<NewEvent>) {
+        let _ = (turn, at, out);
+    }
+
     /// Nothing came for a while (a second, say): gives out what was held back to know more of the output first.
     fn idle(&mut self, at: Timestamp, out: &mut Vec<NewEvent>) {
         let _ = (at, out);
     }
+}
+
+/// A turn that the caller has begun, not the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompted {
+    /// Its id.
+    pub turn_id: Name,
+    /// Who asks: `user`, or an agent's name.
+    pub from: String,
+    /// The prompt.
+    pub body: String,
+    /// Messages still waiting.
+    pub unread: u64,
 }
 
 /// What the events are about, where the vendor's output does not say it or the caller knows better.

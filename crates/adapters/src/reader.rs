@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use turnwire_proto::{Json, NewEvent, Timestamp, limits};
 
 use crate::{
-    Adapter, Context, fit,
+    Adapter, Context, Prompted, fit,
     scribe::{Page, Scribe},
     view::Obj,
 };
@@ -137,6 +137,11 @@ impl<V: Vendor> Adapter for Reader<V> {
 
     fn idle(&mut self, at: Timestamp, out: &mut Vec<NewEvent>) {
         self.unspread(at, out);
+    }
+
+    fn prompted(&mut self, turn: &Prompted, at: Timestamp, out: &mut Vec<NewEvent>) {
+        self.unspread(at, out);
+        Page::new(&mut self.scribe, None, at, out).prompted(turn);
     }
 }
 

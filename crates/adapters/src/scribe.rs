@@ -52,6 +52,8 @@ pub(crate) struct Scribe {
 #[derive(Debug)]
 pub(crate) struct Turn {
     id: Name,
+    /// The caller has begun it, before the vendor said anything.
+    prompted: bool,
     session: Option<Name>,
     start: Moment,
     /// What its `usage` events have told.
@@ -171,6 +173,10 @@ impl Scribe {
 impl Turn {
     pub(crate) fn id(&self) -> &Name {
         &self.id
+    }
+
+    pub(crate) const fn is_prompted(&self) -> bool {
+        self.prompted
     }
 }
 

@@ -1,6 +1,9 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
+mod agent;
+mod hooks;
 mod limits;
+mod send;
 mod token;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,7 +17,10 @@ use turnwire_adapters::ADAPTERS;
 use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
+pub(crate) use agent::Agent;
+pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
+pub(crate) use send::Send;
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
 /// Watch and replay what AI agents do, and never lose an event.
@@ -32,10 +38,16 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Serve(Serve),
     Run(Run),
+    Agent(Agent),
     Publish(Publish),
+    Hook(Hook),
+    /// Put hooks into Claude Code's settings, take them out, or show them
+    #[command(subcommand)]
+    Hooks(Hooks),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
+    Send(Send),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(Token),

@@ -1,12 +1,16 @@
 //! The commands: one file each.
 
+mod agent;
 mod completions;
 mod demo;
 mod doctor;
+mod hook;
+mod hooks;
 mod man;
 mod pair;
 mod publish;
 mod run;
+mod send;
 mod serve;
 mod sessions;
 mod show;
@@ -21,10 +25,14 @@ use crate::args::Command;
 pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Agent(args) => agent::agent(args).await,
         Command::Publish(args) => publish::publish(args).await,
+        Command::Hook(args) => hook::hook(args).await,
+        Command::Hooks(args) => hooks::hooks(args),
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,
+        Command::Send(args) => send::send(args).await,
         Command::Pair(args) => pair::pair(args).await,
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Completions(args) => completions::completions(&args),

@@ -24,7 +24,7 @@ Exit codes:
   1    failed; doctor: something is wrong
   2    wrong usage
   69   the gateway is not there or does not answer
-  75   publish: not all is with the gateway yet, the rest is kept in the spool
+  75   publish: not all is with the gateway yet, the rest is kept in the spool; send: the reply has not come yet
   77   the gateway does not permit it, or does not know the token
   run: the code of the command; its signal, if one ended it; 126 or 127 if it could not be run";
 
@@ -49,6 +49,16 @@ pub(crate) fn failure(code: u8, message: impl Into<String>) -> anyhow::Error {
         code,
         message: message.into(),
     })
+}
+
+/// Tells what is wrong with the arguments, and ends. To the agent that calls a hook, 2 would be a verdict.
+pub(crate) fn usage(error: &clap::Error) -> ! {
+    let hook = std::env::args_os().nth(1).is_some_and(|command| command == "hook");
+    if hook && error.use_stderr() {
+        let _ = error.print();
+        std::process::exit(i32::from(FAILURE));
+    }
+    error.exit()
 }
 
 /// Tells the error on standard error and answers its exit code. A reader that went away (`| head`) is none.

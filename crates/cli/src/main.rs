@@ -18,8 +18,15 @@ use args::{Args, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What this program is called as before an agent's; not in the help: nobody types it.
+const SUPERVISE: &str = "supervise-agent";
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == SUPERVISE) {
+        return turnwire_runner::supervise(words.collect());
+    }
+    let args = Args::try_parse().unwrap_or_else(|error| exit::usage(&error));
     out::start_tracing(args.verbose);
     // Invariant: nothing has installed another one before the first line of the program.
     rustls::crypto::ring::default_provider()

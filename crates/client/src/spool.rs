@@ -178,6 +178,21 @@ impl Spool {
         )))
     }
 
+    /// Takes over the oldest spool that says the same of itself and whose process is gone, else makes a new one: for programs
+    /// that live for one event, and would leave a spool each while there is no gateway.
+    ///
+    /// # Errors
+    /// As [`Spool::create`].
+    pub fn reuse(root: &Path, meta: Meta, limits: Limits) -> Result<Arc<Self>, SpoolError> {
+        for dir in files::alike(root, &meta) {
+            // One that cannot be read is left to whoever looks after orphans.
+            if let Ok(Some(spool)) = Self::adopt(&dir, limits) {
+                return Ok(spool);
+            }
+        }
+        Self::create(root, meta, limits)
+    }
+
     /// Takes over a spool whose process is gone, mending what it left half-written. `None` when its process lives, or
     /// when another one was faster.
     ///

@@ -2,6 +2,7 @@
 //!
 //! To add one: write `src/foo.rs` with its golden files, and add a line to [`FORMATS`].
 
+pub mod chat;
 mod native;
 
 use turnwire_proto::{ControlFrame, Epoch, Event, Seq};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Name, Object, Seq, Timestamp, words::words};
+use crate::{Epoch, EventId, Name, Object, Seq, Timestamp, words::words};
 
 words! {
     /// What an agent is told to do. Each has its arguments' type here.
@@ -222,6 +222,9 @@ pub struct Acknowledgement {
 pub struct Outstanding {
     /// What to send as `after` next.
     pub cursor: Seq,
+    /// The log that it is a place in; absent in what a server of before says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
     /// Oldest first.
     pub commands: Vec<Command>,
     /// Another connection of the same agent has come since: this one is to end.

@@ -60,6 +60,8 @@ codes! {
     Overloaded = "overloaded", 503, true;
     /// An agent has all the commands that may wait for it; wait for `Retry-After`.
     QueueFull = "queue_full", 429, true;
+    /// The bounded wait for a reply ended; the turn goes on.
+    ReplyTimeout = "reply_timeout", 504, false;
     /// The head of the request is larger than the limit.
     HeadTooLarge = "head_too_large", 431, false;
     /// The server is stopping.
@@ -70,6 +72,8 @@ codes! {
     Timeout = "timeout", 408, true;
     /// Larger than the limit; `details.limit` says it.
     TooLarge = "too_large", 413, false;
+    /// The agent says that nothing came of the turn.
+    TurnFailed = "turn_failed", 502, false;
     /// Nobody has said who asks, or not so that it could be believed.
     Unauthorized = "unauthorized", 401, false;
 }

@@ -30,6 +30,12 @@ pub const TICKETS: &str = "/api/tickets";
 pub const ME: &str = "/api/me";
 /// Ends a cookie's sign-in.
 pub const SIGN_OUT: &str = "/api/sign-out";
+/// Says something to an agent and waits for its reply.
+pub const CHAT: &str = "/api/chat";
+/// Makes the one-time ticket of a chat's WebSocket.
+pub const CHAT_TICKET: &str = "/api/chat/ticket";
+/// A chat's WebSocket.
+pub const CHAT_STREAM: &str = "/api/chat/stream";
 /// Orders (POST) and lists (GET) commands.
 pub const COMMANDS: &str = "/api/commands";
 /// One command: seen (GET), withdrawn (DELETE).
@@ -68,6 +74,8 @@ pub const APPROVAL: &str = "/api/approvals/{id}";
 pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 /// Decides (POST) many.
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
+/// One call of a hook of Claude Code.
+pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -98,6 +106,9 @@ pub const API: &[&str] = &[
     TICKETS,
     ME,
     SIGN_OUT,
+    CHAT,
+    CHAT_TICKET,
+    CHAT_STREAM,
     COMMANDS,
     COMMAND,
     AGENTS,
@@ -117,6 +128,7 @@ pub const API: &[&str] = &[
     APPROVAL,
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
+    HOOKS_CLAUDE,
     HEALTHZ,
     READYZ,
     METRICS,

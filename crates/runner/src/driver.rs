@@ -27,7 +27,7 @@ pub enum Tell {
     Model(Name),
     /// Ask before these things, in the vendor's word.
     PermissionMode(Name),
-    /// Make the context shorter.
+    /// Make the context shorter. Told between turns only; once it is taken, its end is [`Signal::TurnOver`], as a turn's is.
     Compact(Option<String>),
     /// End a task that runs beside the turn.
     StopTask(Name),
@@ -95,7 +95,8 @@ pub enum Signal {
     Compacting(bool),
     /// The turn is over. Comes behind the lines that it is told by.
     TurnOver(Outcome),
-    /// The process has ended, told or not: its exit code, 128 + n after signal n.
+    /// The process has ended, told or not: its exit code, 128 + n after signal n. A turn that is open ends with it, as its adapter
+    /// says it did.
     Exited(Option<i32>),
 }
 
@@ -131,7 +132,8 @@ pub trait Driver: Send {
     /// The next thing that the program says. Waits for ever while no program runs. Cancel-safe.
     async fn next(&mut self) -> Signal;
 
-    /// Tells it something else. What comes back is for the command's `result`.
+    /// Tells it something else. What comes back is for the command's `result`. While no program runs a driver keeps what it was
+    /// told for the next one (a model, a permission mode), and has nothing to interrupt; it starts one for [`Tell::Compact`].
     ///
     /// # Errors
     /// It cannot do that, or did not.
@@ -143,6 +145,7 @@ pub trait Driver: Send {
     /// The program is gone. An id that nobody waits on any more is no error.
     async fn answer(&mut self, id: &Name, verdict: &Verdict) -> Result<(), Failure>;
 
-    /// Ends the program and all that it has started: its whole process group. Returns when they are gone.
+    /// Ends the program and all that it has started: its whole process group. Returns when they are gone. The next
+    /// [`Driver::prompt`] starts it again, in the same conversation. No [`Signal::Exited`] comes of it.
     async fn end(&mut self);
 }

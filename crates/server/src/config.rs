@@ -102,6 +102,12 @@ pub struct Limits {
     pub agent_queue: usize,
     /// How long an agent is silent before it is said to be offline.
     pub agent_silence: Duration,
+    /// How long a chat may wait for its reply.
+    pub reply_wait: Duration,
+    /// How often a chat's WebSocket is pinged.
+    pub socket_ping: Duration,
+    /// How long a chat's WebSocket may be silent before it is cut.
+    pub socket_silence: Duration,
     /// How long an approval waits whose request does not say until when.
     pub approval_wait: Duration,
 }
@@ -123,6 +129,9 @@ impl Default for Limits {
             append_queue: 4096,
             agent_queue: 256,
             agent_silence: Duration::from_secs(40),
+            reply_wait: Duration::from_secs(120),
+            socket_ping: Duration::from_secs(20),
+            socket_silence: Duration::from_secs(60),
             approval_wait: Duration::from_mins(10),
         }
     }

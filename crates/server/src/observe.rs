@@ -103,6 +103,16 @@ metrics! {
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
+    /// Chats that were answered.
+    chat_replies: CountBy = "chat_replies", "Chats over POST that were answered, by what came of them";
+    /// WebSockets that are open.
+    chat_sockets: Gauge = "chat_sockets_open", "WebSockets of chats that are open";
+    /// Calls of hooks that were taken.
+    hooks: Count = "hooks", "Calls of agents' hooks that were taken";
+    /// Of these, those that were not understood.
+    hooks_unknown: Count = "hooks_unknown", "Calls of agents' hooks that were not understood, and kept as they are";
+    /// Hooks that wait for a decision.
+    hooks_waiting: Gauge = "hooks_waiting", "Calls of agents' hooks that wait for a person's decision";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }

@@ -43,6 +43,7 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
     // Itself, with the feature that holds the conformance suite.
     ("turnwire-log", &["turnwire-log"]),
     ("turnwire-server", &["turnwire-client"]),
+    ("turnwire-runner", &["turnwire-server"]),
     ("turnwire", &["turnwire-log"]),
 ];
 

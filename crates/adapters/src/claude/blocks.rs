@@ -29,7 +29,9 @@ impl Claude {
                 used.cache_creation_input_tokens,
             ];
             let sent = sent.into_iter().flatten().fold(0, u64::saturating_add);
-            self.context = (sent > 0).then(|| (model.clone(), sent)).or(self.context.take());
+            self.context = (sent > 0)
+                .then(|| (model.clone(), sent))
+                .or_else(|| self.context.take());
         }
         let failed = line.text("error").is_some() || line.yes("is_api_error_message");
         let mut strange = false;
@@ -248,7 +250,7 @@ fn content_text(block: &Obj<'_>) -> Option<String> {
 }
 
 /// The word for a failure by what the program says of it.
-fn failure(text: &str) -> String {
+pub(crate) fn failure(text: &str) -> String {
     if let Some(code) = text.strip_prefix("Exit code ") {
         let digits = code.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         if !digits.is_empty() {

@@ -94,7 +94,10 @@ impl Claude {
                 page.tell(Kind::MODEL_CHANGED, &body);
             }
         } else {
-            page.give_up_turn("another session began before this turn had ended");
+            // What the caller has begun begins with the session.
+            if !page.scribe.turn().is_some_and(|turn| turn.is_prompted()) {
+                page.give_up_turn("another session began before this turn had ended");
+            }
             let tools: Vec<_> = line
                 .list("tools")
                 .into_iter()

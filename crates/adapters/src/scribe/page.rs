@@ -9,7 +9,7 @@ use turnwire_proto::{
 use super::{
     Call, ENDED_CALLS, HELD_BYTES, HELD_EVENTS, Moment, OPEN_CALLS, Question, Scribe, Turn, add, base36, money, nothing,
 };
-use crate::fit;
+use crate::{Prompted, fit};
 
 /// One line's events. The first one takes the line with it.
 pub(crate) struct Page<'a> {
@@ -250,6 +250,7 @@ impl<'a> Page<'a> {
         let id = self.scribe.next_turn(self.now());
         self.scribe.turn = Some(Turn {
             id,
+            prompted: false,
             session: self.scribe.session.clone(),
             start: self.moment,
             used: Usage::default(),
@@ -271,6 +272,28 @@ impl<'a> Page<'a> {
             };
             self.tell(Kind::MESSAGE, &message);
         }
+    }
+
+    /// Begins a turn that the caller has begun. The session's start comes with the vendor's first line.
+    pub(crate) fn prompted(&mut self, turn: &Prompted) {
+        self.give_up_turn("a new turn began before this one had ended");
+        self.scribe.context.prompt = None;
+        self.scribe.turn = Some(Turn {
+            id: turn.turn_id.clone(),
+            prompted: true,
+            session: self.scribe.session.clone(),
+            start: self.moment,
+            used: Usage::default(),
+            cost: None,
+            error: None,
+            spoke: false,
+        });
+        let body = TurnStart {
+            from: turn.from.clone(),
+            body: turn.body.clone(),
+            unread: turn.unread,
+        };
+        self.tell(Kind::TURN_START, &body);
     }
 
     /// Begins a turn unless one is open.

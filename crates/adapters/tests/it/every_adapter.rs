@@ -39,7 +39,7 @@ fn check(name: &str, lines: &[Vec<u8>]) -> Vec<NewEvent> {
     events
 }
 
-fn publishable(name: &str, event: &NewEvent) {
+pub(crate) fn publishable(name: &str, event: &NewEvent) {
     assert!(event.size() <= limits::EVENT, "{name}: {} bytes", event.size());
     let mut line = Vec::new();
     event.encode_line(&mut line);
@@ -341,7 +341,7 @@ fn more_calls_and_lines_than_are_remembered_still_pair() {
 
 /// One way of spoiling lines.
 #[derive(Clone, Debug)]
-enum Spoil {
+pub(crate) enum Spoil {
     Cut(usize, usize),
     Flip(usize, usize, u8),
     Splice(usize, usize, usize),
@@ -352,7 +352,7 @@ enum Spoil {
     Swell(usize, usize),
 }
 
-fn spoil() -> impl Strategy<Value = Spoil> {
+pub(crate) fn spoil() -> impl Strategy<Value = Spoil> {
     let n = || 0..10_000_usize;
     prop_oneof![
         (n(), n()).prop_map(|(a, b)| Spoil::Cut(a, b)),
@@ -366,7 +366,7 @@ fn spoil() -> impl Strategy<Value = Spoil> {
     ]
 }
 
-fn apply(spoil: &Spoil, lines: &mut Vec<Vec<u8>>) {
+pub(crate) fn apply(spoil: &Spoil, lines: &mut Vec<Vec<u8>>) {
     if lines.is_empty() {
         return;
     }

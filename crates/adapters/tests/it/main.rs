@@ -4,5 +4,6 @@
 
 mod every_adapter;
 mod goldens;
+mod hooks;
 mod odd_turns;
 mod recordings;

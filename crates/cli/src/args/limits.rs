@@ -66,6 +66,16 @@ pub(crate) struct LimitFlags {
     #[arg(long, env = "TURNWIRE_AGENT_SILENCE", value_name = "TIME", default_value = "40s", hide_env = true,
           value_parser = time)]
     agent_silence: Duration,
+    /// How long a chat may wait for its reply
+    #[arg(long, env = "TURNWIRE_REPLY_WAIT", value_name = "TIME", default_value = "120s", hide_env = true, value_parser = time)]
+    reply_wait: Duration,
+    /// How often a chat's WebSocket is pinged
+    #[arg(long, env = "TURNWIRE_SOCKET_PING", value_name = "TIME", default_value = "20s", hide_env = true, value_parser = time)]
+    socket_ping: Duration,
+    /// How long a chat's WebSocket may be silent before it is closed
+    #[arg(long, env = "TURNWIRE_SOCKET_SILENCE", value_name = "TIME", default_value = "60s", hide_env = true,
+          value_parser = time)]
+    socket_silence: Duration,
     /// How long an approval waits whose request does not say until when
     #[arg(long, env = "TURNWIRE_APPROVAL_WAIT", value_name = "TIME", default_value = "10m", hide_env = true,
           value_parser = time)]
@@ -92,6 +102,9 @@ impl LimitFlags {
             agent_queue: count(self.agent_queue),
             agent_silence: self.agent_silence,
             approval_wait: self.approval_wait,
+            reply_wait: self.reply_wait,
+            socket_ping: self.socket_ping,
+            socket_silence: self.socket_silence,
         }
     }
 }
@@ -162,6 +175,9 @@ mod tests {
             "--agent-queue=11",
             "--agent-silence=12s",
             "--approval-wait=13s",
+            "--reply-wait=14s",
+            "--socket-ping=15s",
+            "--socket-silence=16s",
         ]);
         let expected = Limits {
             connections: 1,
@@ -179,6 +195,9 @@ mod tests {
             agent_queue: 11,
             agent_silence: Duration::from_secs(12),
             approval_wait: Duration::from_secs(13),
+            reply_wait: Duration::from_secs(14),
+            socket_ping: Duration::from_secs(15),
+            socket_silence: Duration::from_secs(16),
         };
         assert_eq!(set.unwrap(), expected);
     }

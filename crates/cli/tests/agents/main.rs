@@ -3,7 +3,12 @@
 //! `cargo xtask test` installs the programs and names their directory in `TURNWIRE_AGENTS`.
 
 #[cfg(test)]
+#[path = "../it/api.rs"]
+mod api;
+#[cfg(test)]
 mod claude;
+#[cfg(test)]
+mod claude_hooks;
 #[cfg(test)]
 mod model_server;
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod run;
+#[cfg(test)]
+mod send;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]

@@ -2,36 +2,16 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, Stdio},
+    process::{ChildStdin, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub(crate) use crate::world::{Served, serve};
 use crate::world::{World, notes, stderr, stdout};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../adapters/fixtures");
-
-/// A gateway on the world's data directory.
-pub(crate) struct Served {
-    pub(crate) child: Child,
-    pub(crate) ready: Value,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub(crate) fn serve(world: &World, args: &[&str]) -> Served {
-    let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--json"];
-    all.extend(args);
-    let mut child = world.turnwire(&all).stdout(Stdio::piped()).spawn().unwrap();
-    let ready = line(&mut BufReader::new(child.stdout.as_mut().unwrap()));
-    Served { child, ready }
-}
 
 impl Served {
     fn url(&self) -> &str {

@@ -255,6 +255,14 @@ impl Link {
         // Where the server does not say which log it is, only a cursor that has not moved is of the one that was known.
         let known = self.place.epoch.filter(|_| answer.cursor == self.place.after);
         let epoch = answer.epoch.or(known);
+        if let (Some(before), Some(now)) = (self.place.epoch, answer.epoch)
+            && before != now
+        {
+            // Another log: what is open there comes, and what this agent has told the other one is not known there.
+            let reason = "cursor_unknown".to_owned();
+            self.place = Place::default();
+            self.give(Item::Sync { reason }, self.place).await?;
+        }
         let mut any = answer.cursor.is_some_and(|cursor| self.place.after != Some(cursor));
         for item in answer.items {
             if let Item::Order(order) = &item {

@@ -315,3 +315,24 @@ fn sweep(hidden: &Path) {
         let _ = fs::remove_dir_all(hidden);
     }
 }
+
+/// Directories of spools that say the same of themselves, whoever has them, the oldest first.
+pub(super) fn alike(root: &Path, meta: &Meta) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join(LOCK).exists())
+        .filter(|path| {
+            !path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
+        })
+        .filter(|path| {
+            let other = read_meta(path);
+            (&other.target, &other.about) == (&meta.target, &meta.about)
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}

@@ -235,3 +235,23 @@ fn what_was_set_aside_is_kept_with_its_reason_after_the_spool_is_gone() {
         "{text}"
     );
 }
+
+#[test]
+fn a_program_of_one_event_goes_on_with_the_spool_of_the_one_before_and_never_with_another() {
+    let root = tempfile::tempdir().unwrap();
+    let reuse = |target: &str| Spool::reuse(root.path(), Meta::new(target, "hooks"), Limits::default()).unwrap();
+    let other = Spool::create(root.path(), Meta::new("local", "a run"), Limits::default()).unwrap();
+    other.push(&[note("of a run")]);
+    drop(other);
+    let first = reuse("local");
+    first.push(&[note("a")]);
+    let dir = first.dir().to_owned();
+    let beside = reuse("local");
+    assert_ne!(beside.dir(), dir, "one that is held is another's");
+    drop(first);
+    let second = reuse("local");
+    assert_eq!(second.dir(), dir);
+    second.push(&[note("b")]);
+    assert_eq!(texts(&second.read(10, 1 << 20).unwrap()), ["a", "b"]);
+    assert_ne!(reuse("http://elsewhere").dir(), dir);
+}

@@ -48,6 +48,8 @@ actions! {
     Control: "control", by_ticket: true, scopes => {
         scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Control(_)))
     };
+    /// To hear and speak in a session: to read and to control it, which [`Grant::may_chat`] says.
+    Chat: "read and control", by_ticket: true, scopes => Read::allowed_by(scopes) && Control::allowed_by(scopes);
     /// To be an agent, one that [`Grant::agent`] allows. No ticket: an agent sets headers, and what it says changes commands.
     Agent: "agent:NAME", by_ticket: false, scopes => {
         scopes.admin() || scopes.0.iter().any(|scope| matches!(scope, Scope::Agent(_)))
@@ -188,6 +190,36 @@ impl Grant<Control> {
     #[must_use]
     pub fn may_control(&self, session: Option<&str>) -> bool {
         self.principal().scopes().may_control(session)
+    }
+}
+
+impl Grant<Chat> {
+    /// Whether this session may be both read and controlled.
+    #[must_use]
+    pub fn may_chat(&self, session: &str) -> bool {
+        let (reading, controlling) = (self.reading(), self.controlling());
+        reading.visibility().allows_session(session) && controlling.may_control(Some(session))
+    }
+
+    /// The part of it that is to read.
+    #[must_use]
+    pub fn reading(&self) -> Grant<Read> {
+        self.part()
+    }
+
+    /// The part of it that is to control.
+    #[must_use]
+    pub fn controlling(&self) -> Grant<Control> {
+        self.part()
+    }
+
+    /// Invariant: who may chat may do each of its parts, by [`Action::allowed_by`].
+    fn part<A: Action>(&self) -> Grant<A> {
+        Grant {
+            standing: self.standing.clone(),
+            via: self.via,
+            action: PhantomData,
+        }
     }
 }
 

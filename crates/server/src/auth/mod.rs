@@ -36,7 +36,7 @@ use turnwire_proto::{Epoch, Name, Scopes, Timestamp};
 
 pub use cookie::COOKIE;
 pub use denied::Denied;
-pub use grant::{Action, Admin, Agent, Anyone, Attend, Control, Grant, Publish, Read, Standing, Via};
+pub use grant::{Action, Admin, Agent, Anyone, Attend, Chat, Control, Grant, Publish, Read, Standing, Via};
 pub use pairing::{CODE_TTL, LOCKED_OUT, MAX_CODES, PairingCode, TRIES, TRIES_OF_ALL};
 pub use principal::{Principal, TokenKind};
 pub use registry::{ChangeError, MAX_TOKENS, Minted, NewToken};

@@ -8,12 +8,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 use turnwire_log::{AppendError, Appended, Level, Log};
 use turnwire_proto::{
-    AgentState, Code, CommandBody, CommandState, Empty, EventId, Json, Kind, Name, NewEvent, Object, Seq, Timestamp,
-    command::{Acknowledgement, Action, Command, Report, State},
+    AgentState, Code, CommandBody, CommandState, Empty, EventId, Json, Kind, Message, Name, NewEvent, Object, Seq,
+    Timestamp,
+    command::{Acknowledgement, Action, Command, MessageArgs, Report, State},
 };
 
 use super::{
     action::supersedes,
+    ends::{End, Ends},
     ledger::{Ledger, Step},
     presence::{Held, MAX_AGENTS, Presence},
     transition::{Verdict, judge},
@@ -62,6 +64,7 @@ pub(super) struct Desk {
     metrics: Arc<Metrics>,
     source: Name,
     ledger: Ledger,
+    ends: Ends,
     pub(super) presence: Presence,
     /// Commands that may be open for one agent.
     queue: usize,
@@ -84,6 +87,7 @@ impl Desk {
             metrics,
             source: Name::new("turnwire").expect("a literal name"),
             ledger: Ledger::default(),
+            ends: Ends::default(),
             presence: Presence::new(silence, told),
             queue,
             loaded: false,
@@ -119,6 +123,14 @@ impl Desk {
                 report,
             } = known;
             self.presence.restore(name, online, since, seen, report);
+        }
+        // A step whose write ended so that nobody knew may have been an end.
+        for id in self.ends.waited_for() {
+            if self.ledger.get(&id).is_none()
+                && let Some(command) = self.views.read(move |db| commands::get(db, &id)).await?
+            {
+                self.ends.tell(&command);
+            }
         }
         self.loaded = true;
         self.figures();
@@ -182,6 +194,7 @@ impl Desk {
             by: None,
         };
         let mut batch = vec![self.opening(&command)];
+        batch.extend(self.said(&command));
         batch.extend(superseded.iter().filter_map(|step| self.step_event(step, now)));
         let appended = self.append(&batch).await?;
         // It stands first in its batch.
@@ -337,6 +350,19 @@ impl Desk {
         Ok(self.views.read(move |db| commands::get(db, &id)).await?)
     }
 
+    /// The end of a command, or where it will be told.
+    ///
+    /// # Errors
+    /// There is none, or the views cannot be read.
+    pub(super) async fn end(&mut self, id: &EventId) -> Result<End, Refusal> {
+        let command = self.known(id).await?;
+        Ok(if command.state.is_final() {
+            End::Come(Box::new(command))
+        } else {
+            End::ToCome(self.ends.wait(*id))
+        })
+    }
+
     async fn known(&mut self, id: &EventId) -> Result<Command, Refusal> {
         let missing = || Refusal::new(Code::NotFound, format!("there is no command {id}")).with("field", "id");
         self.find(id).await?.ok_or_else(missing)
@@ -426,6 +452,9 @@ impl Desk {
             Metrics::count(&self.metrics.commands_ended, "state", step.state.as_str());
         }
         self.ledger.step(step, now, seq);
+        if let Some(command) = self.ledger.get(&step.id).filter(|command| command.state.is_final()) {
+            self.ends.tell(command);
+        }
     }
 
     async fn online(&mut self, agent: &Name, now: Timestamp) -> Result<(), Refusal> {
@@ -473,6 +502,24 @@ impl Desk {
             session_id: command.session_id.clone(),
             ..self.event(Kind::COMMAND, command.issued, Object::of(&body), &command.agent)
         }
+    }
+
+    /// What a message says, as the words of its session: they are there once, whoever gave the command and whoever takes it on.
+    fn said(&self, command: &Command) -> Option<NewEvent> {
+        let session_id = command
+            .session_id
+            .clone()
+            .filter(|_| command.action == Action::Message)?;
+        let body = Message {
+            role: "user".to_owned(),
+            content: command.args.read::<MessageArgs>().ok()?.content,
+            message_id: Some(command.id.to_string()),
+            ..Message::default()
+        };
+        Some(NewEvent {
+            session_id: Some(session_id),
+            ..self.event(Kind::MESSAGE, command.issued, Object::of(&body), &command.agent)
+        })
     }
 
     fn step_event(&self, step: &Step, now: Timestamp) -> Option<NewEvent> {

@@ -8,6 +8,7 @@ mod action;
 mod approvals;
 mod desk;
 mod downlink;
+mod ends;
 mod inbox;
 mod ledger;
 mod presence;
@@ -23,7 +24,7 @@ use serde::Serialize;
 use tokio::{sync::Notify, time::Instant};
 use turnwire_log::{Level, Log};
 use turnwire_proto::{
-    Code, EventId, Name, Seq, Timestamp, Visibility,
+    Code, Epoch, EventId, Name, Seq, Timestamp, Visibility,
     command::{Acknowledgement, Command, Outstanding, Report, SessionReport, State},
     limits,
 };
@@ -31,6 +32,7 @@ use turnwire_proto::{
 pub(crate) use action::checked;
 pub(crate) use desk::Order;
 pub(crate) use downlink::{Downlink, Next};
+pub(crate) use ends::End;
 pub(crate) use transition::is_legal;
 
 use crate::{
@@ -45,6 +47,8 @@ use desk::Desk;
 use inbox::Inbox;
 use queue::{Asking, Waiting};
 
+/// Agents that an error names at the most.
+const NAMED: usize = 32;
 /// How soon the desk tries again what it could not write or read.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it looks at the clock at the least: it may have been set meanwhile.
@@ -166,6 +170,60 @@ impl Control {
         Err(Refusal::new(Code::Forbidden, text).with("field", "id"))
     }
 
+    /// One command, if there is one.
+    ///
+    /// # Errors
+    /// It may not be seen.
+    pub(crate) async fn find(&self, grant: &Grant<MayControl>, id: EventId) -> Result<Option<Command>, Refusal> {
+        match self.get(grant, id).await {
+            Ok(command) => Ok(Some(command)),
+            Err(refusal) if refusal.code() == Code::NotFound => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The end of a command, come or to come. What is waited for is told by the desk.
+    ///
+    /// # Errors
+    /// There is none, or it may not be seen.
+    pub(crate) async fn end(&self, grant: &Grant<MayControl>, id: EventId) -> Result<End, Refusal> {
+        self.get(grant, id).await?;
+        self.ask(move |desk| Box::pin(async move { desk.end(&id).await }))
+            .await?
+    }
+
+    /// Whom a message is for, and whether they are there: who is named, or else the only one that is online.
+    ///
+    /// # Errors
+    /// Nobody knows who is named; or nobody is, and there is not just one.
+    pub(crate) async fn addressee(&self, named: Option<Name>) -> Result<(Name, bool), Refusal> {
+        self.ask(move |desk| {
+            Box::pin(async move {
+                if let Some(name) = named {
+                    let online = desk.presence.get(&name).map(|agent| agent.online);
+                    let online = online.or_else(|| desk.open(&name).next().map(|_| false));
+                    let text = || format!("there is no agent {name}: none of this name was ever there");
+                    let online = online.ok_or_else(|| Refusal::new(Code::NotFound, text()).with("field", "agent"))?;
+                    return Ok((name, online));
+                }
+                let online = desk.presence.iter().filter(|(_, agent)| agent.online);
+                let online: Vec<_> = online.map(|(name, _)| name.clone()).collect();
+                match online.as_slice() {
+                    [only] => Ok((only.clone(), true)),
+                    several => {
+                        let names = several.iter().take(NAMED).map(Name::as_str).collect::<Vec<_>>();
+                        let text = match names.as_slice() {
+                            [] => "`agent` must say which agent is meant: none is online".to_owned(),
+                            names => format!("`agent` must say which agent is meant: online are {}", names.join(", ")),
+                        };
+                        Err(Refusal::field("agent", text).with("agents", names))
+                    }
+                }
+            })
+        })
+        .await?
+    }
+
     /// Takes a command back.
     ///
     /// # Errors
@@ -262,6 +320,7 @@ impl Control {
         &self,
         grant: &Grant<Agent>,
         named: Option<&Name>,
+        epoch: Epoch,
         report: Report,
     ) -> Result<Outstanding, Refusal> {
         let agent = grant.agent(named)?;
@@ -287,6 +346,7 @@ impl Control {
         let cursor = commands.last().map_or(Seq::ZERO, |last| last.seq);
         Ok(Outstanding {
             cursor,
+            epoch: Some(epoch),
             commands,
             replaced: false,
         })

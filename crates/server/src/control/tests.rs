@@ -13,8 +13,8 @@ use turnwire_log::{
     memory::MemoryLog,
 };
 use turnwire_proto::{
-    Code, CommandBody, CommandState, EventId, Json, Name, Object, Selector, Seq, Timestamp,
-    command::{Acknowledgement, Action, Command, State},
+    Code, CommandBody, CommandState, EventId, Json, Message, Name, Object, Selector, Seq, Timestamp,
+    command::{Acknowledgement, Action, Command, MessageArgs, State},
 };
 
 use super::{
@@ -307,15 +307,27 @@ fn asked(dice: &mut Dice, model: &Model) -> Ask {
         }
     };
     match dice.below(12) {
-        0..=3 => Ask::Issue(Order {
-            id: Some(if dice.below(8) == 0 { any(dice) } else { EventId::new() }),
-            agent,
-            session_id: (dice.below(2) == 0).then(|| name("s")),
-            action: dice.one(&ACTIONS),
-            args: Object::empty(),
-            actor: "test".into(),
-            lifetime: Duration::from_millis(1 + dice.next() % 40_000),
-        }),
+        0..=3 => {
+            let id = if dice.below(8) == 0 { any(dice) } else { EventId::new() };
+            let session_id = (dice.below(2) == 0).then(|| name("s"));
+            let action = dice.one(&ACTIONS);
+            Ask::Issue(Order {
+                id: Some(id),
+                agent,
+                session_id,
+                action,
+                args: match action {
+                    Action::Message => Object::of(&MessageArgs {
+                        content: "hello".into(),
+                        user_id: None,
+                        project_id: None,
+                    }),
+                    _ => Object::empty(),
+                },
+                actor: "test".into(),
+                lifetime: Duration::from_millis(1 + dice.next() % 40_000),
+            })
+        }
         4 | 5 => {
             let places: Vec<_> = model.known.iter().map(|one| one.seq).chain([Seq::ZERO]).collect();
             let after = if dice.below(2) == 0 {
@@ -402,9 +414,10 @@ async fn agree(desk: &mut Desk, model: &mut Model, what: &str) {
     }
 }
 
-/// The log alone tells the same: one beginning of each command, and steps that lead to where it is.
+/// The log alone tells the same: one beginning of each command, its words behind it, and steps that lead to where it is.
 async fn legal(log: &dyn Log, model: &Model, seed: u64) {
     let mut told: Vec<(String, State)> = Vec::new();
+    let mut said: Vec<(String, Option<Name>)> = Vec::new();
     let limit = Limit {
         events: usize::MAX,
         bytes: usize::MAX,
@@ -421,6 +434,16 @@ async fn legal(log: &dyn Log, model: &Model, seed: u64) {
                 );
                 told.push((id, State::Queued));
             }
+            "message" => {
+                let body: Message = event.data.read().unwrap();
+                assert_eq!((body.role.as_str(), body.content.as_str()), ("user", "hello"));
+                assert_eq!(
+                    told.last().map(|(id, _)| id),
+                    body.message_id.as_ref(),
+                    "seed {seed}: behind its command"
+                );
+                said.push((body.message_id.unwrap(), event.session_id));
+            }
             "command_state" => {
                 let body: CommandState = event.data.read().unwrap();
                 let one = told.iter_mut().find(|(id, _)| *id == body.command_id).unwrap();
@@ -433,6 +456,13 @@ async fn legal(log: &dyn Log, model: &Model, seed: u64) {
     }
     let wanted: Vec<_> = model.known.iter().map(|one| (one.id.to_string(), one.state)).collect();
     assert_eq!(told, wanted, "seed {seed}");
+    // What is said in a session is among its words, once.
+    let messages = model
+        .known
+        .iter()
+        .filter(|one| one.action == Action::Message && one.session.is_some());
+    let wanted: Vec<_> = messages.map(|one| (one.id.to_string(), one.session.clone())).collect();
+    assert_eq!(said, wanted, "seed {seed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

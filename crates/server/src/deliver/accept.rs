@@ -55,6 +55,10 @@ impl Drop for Open {
     }
 }
 
+/// Keeps a connection counted beyond its last request: one that has become a WebSocket is hyper's no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Held(#[expect(dead_code, reason = "only held")] Arc<Open>);
+
 /// Takes connections until the server is told to stop.
 pub(crate) async fn serve(front: Arc<Front>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(
@@ -152,13 +156,16 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
     let io = TokioIo::new(Timed::new(socket, turns.clone(), &front.limits, front.metrics.clone()));
     let shared = front.reactor.shared().clone();
     let (router, metrics) = (front.router.clone(), front.metrics.clone());
+    let held = Held(Arc::new(open));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (router, shared, metrics, turns) = (router.clone(), shared.clone(), metrics.clone(), turns.clone());
+        let held = held.clone();
         // Here and not when the future is first polled: until the turn has begun, what is read counts as a head.
         let turn = turns.begin();
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(held);
             let mut response: Response = match router.oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -173,6 +180,7 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
             }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 turns.no_heads();
+                turns.streaming();
             }
             drop(turn);
             Ok::<_, Infallible>(response)
@@ -201,5 +209,4 @@ pub(super) async fn hyper(front: Arc<Front>, socket: TcpStream, peer: SocketAddr
             let _ = connection.await;
         }
     }
-    drop(open);
 }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
-pub(crate) use accept::{Front, serve};
+pub(crate) use accept::{Front, Held, serve};
 pub(crate) use frames::{first_bytes, jitter, retry_ms};
 pub(crate) use pieces::Pieces;
 pub(crate) use reactor::Reactor;

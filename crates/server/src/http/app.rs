@@ -13,8 +13,8 @@ use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
 use super::{
-    Refusal, agents, approvals, commands, downlink, events, guard, health, history, pair, sessions, state, tickets,
-    tokens, turns, ui,
+    Refusal, agents, approvals, chat, commands, downlink, events, guard, health, history, hooks, pair, sessions, state,
+    tickets, tokens, turns, ui,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 
@@ -94,8 +94,10 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(state::router())
         .merge(commands::router())
         .merge(agents::router())
+        .merge(chat::router())
         .merge(downlink::router())
         .merge(approvals::router())
+        .merge(hooks::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

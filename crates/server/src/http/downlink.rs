@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 use turnwire_proto::{
-    Code, ControlFrame, Seq,
+    Code, ControlFrame, Epoch, Seq,
     command::{Acknowledgement, Command, Outstanding, Report},
     path, sse,
 };
@@ -214,6 +214,7 @@ fn frames(commands: &[Command]) -> Vec<u8> {
 
 async fn wake(
     State(app): State<App>,
+    State(epoch): State<Epoch>,
     grant: Grant<Agent>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -229,6 +230,7 @@ async fn wake(
                 let cursor = downlink.cursor();
                 return Ok(Reply(Outstanding {
                     cursor,
+                    epoch: Some(epoch),
                     commands: Vec::new(),
                     replaced: true,
                 }));
@@ -238,6 +240,7 @@ async fn wake(
         if !commands.is_empty() || until <= Instant::now() || stopping.is_cancelled() {
             return Ok(Reply(Outstanding {
                 cursor,
+                epoch: Some(epoch),
                 commands,
                 replaced: false,
             }));
@@ -252,12 +255,14 @@ async fn wake(
 
 async fn sync(
     State(app): State<App>,
+    State(epoch): State<Epoch>,
     grant: Grant<Agent>,
     RawQuery(query): RawQuery,
     Json(report): Json<Report, ORDER>,
 ) -> Result<Reply<Outstanding>, Refusal> {
     let query = EventQuery::parse(query.as_deref(), query::AGENT)?;
-    app.control().sync(&grant, query.agent()?, report).await.map(Reply)
+    let synced = app.control().sync(&grant, query.agent()?, epoch, report).await;
+    synced.map(Reply)
 }
 
 async fn acknowledge(

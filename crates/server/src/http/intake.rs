@@ -100,7 +100,7 @@ async fn piece(app: &App, body: &mut axum::body::BodyDataStream) -> Result<Optio
     }
 }
 
-async fn whole(app: &App, body: Body, limit: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn whole(app: &App, body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut body = body.into_data_stream();
     let Some(first) = piece(app, &mut body).await? else {
         return Ok(Bytes::new());

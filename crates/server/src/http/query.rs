@@ -67,6 +67,8 @@ pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
 pub(crate) const STATE: &[&str] = &["limit", "ticket"];
 /// Parameters of `GET /api/commands`.
 pub(crate) const COMMANDS: &[&str] = &["before", "limit", "agent", "session_id", "state", "ticket"];
+/// Parameters of a chat's WebSocket.
+pub(crate) const CHAT: &[&str] = &["session_id", "after", "since", "epoch", "ticket"];
 /// Parameters of `GET /api/approvals`.
 pub(crate) const APPROVALS: &[&str] = COMMANDS;
 /// Parameters of `GET /api/approvals/{id}`.

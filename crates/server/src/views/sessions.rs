@@ -42,7 +42,7 @@ pub(crate) struct Session {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) agent: Option<String>,
+    pub(crate) agent: Option<String>,
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<String>,

@@ -27,6 +27,19 @@ pub(super) const TABLES: &str = "
     CREATE INDEX tool_calls_open ON tool_calls(session) WHERE ended IS NULL;
 ";
 
+/// One call, as the end of its turn tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct Brief {
+    pub(crate) tool_call_id: Option<String>,
+    pub(crate) tool: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) duration_ms: Option<i64>,
+    /// Absent while it is not known how it ended.
+    pub(crate) success: Option<bool>,
+    pub(crate) output: Option<Json>,
+    pub(crate) error: Option<String>,
+}
+
 /// One call, as it is answered.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Call {
@@ -314,6 +327,27 @@ pub(super) fn uses(db: &Connection, turn: Seq) -> rusqlite::Result<(BTreeMap<Str
         last = last.max(Some(to_seq(row.get(4)?)));
     }
     Ok((tools, last))
+}
+
+/// The calls of the turn that begins at this place, oldest first, at most `limit`.
+pub(crate) fn of_turn(db: &Connection, turn: Seq, limit: usize) -> rusqlite::Result<Vec<Brief>> {
+    let mut calls = db.prepare_cached(
+        "SELECT call_id, tool, parent, duration_ms, success, output, error FROM tool_calls WHERE turn = ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let brief = |row: &Row<'_>| {
+        let output: Option<String> = row.get(5)?;
+        Ok(Brief {
+            tool_call_id: row.get(0)?,
+            tool: row.get(1)?,
+            parent: row.get(2)?,
+            duration_ms: row.get(3)?,
+            success: row.get(4)?,
+            output: output.and_then(|text| Json::parse(&text).ok()),
+            error: row.get(6)?,
+        })
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    calls.query_map(params![from_seq(turn), limit], brief)?.collect()
 }
 
 /// A session's calls that began before `before`, newest first.

@@ -46,28 +46,28 @@ pub(crate) struct Turn {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_bytes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<String>,
+    pub(crate) result: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result_bytes: Option<u32>,
+    pub(crate) result_bytes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ok: Option<bool>,
+    pub(crate) ok: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
+    pub(crate) note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    duration_ms: Option<i64>,
-    usage: Usage,
-    cost_usd: f64,
+    pub(crate) duration_ms: Option<i64>,
+    pub(crate) usage: Usage,
+    pub(crate) cost_usd: f64,
     tools: BTreeMap<String, tools::Uses>,
-    first_seq: Seq,
-    last_seq: Seq,
+    pub(crate) first_seq: Seq,
+    pub(crate) last_seq: Seq,
     #[serde(skip_serializing_if = "Option::is_none")]
     start_seq: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    end_seq: Option<Seq>,
+    pub(crate) end_seq: Option<Seq>,
     #[serde(skip)]
     used: Used,
     /// Whether its end has said what was used: then its `usage` events say the same once more.
@@ -293,6 +293,30 @@ impl Turn {
         let tools: usize = self.tools.keys().map(|tool| tool.len() + 64).sum();
         512 + self.prompt.as_ref().map_or(0, String::len) + self.result.as_ref().map_or(0, String::len) + tools
     }
+}
+
+/// The newest turn of a session that has this id.
+pub(crate) fn get(db: &Connection, session: &str, turn_id: &str) -> rusqlite::Result<Option<Turn>> {
+    let Some(n) = super::sessions::number(db, session)? else {
+        return Ok(None);
+    };
+    let turn = of_id(db, n, turn_id)?;
+    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn))
+        .transpose()
+}
+
+/// The turn of a session whose end stands at this place.
+pub(crate) fn ended_at(db: &Connection, session: &str, end: Seq) -> rusqlite::Result<Option<Turn>> {
+    let Some(n) = super::sessions::number(db, session)? else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 AND end_seq = ?2");
+    let turn = db
+        .prepare_cached(&sql)?
+        .query_row(params![n, from_seq(end)], turn)
+        .optional()?;
+    turn.map(|turn| whole(db, turn, session).map(|(_, turn)| turn))
+        .transpose()
 }
 
 /// A session's turns that began before `before`, newest first.

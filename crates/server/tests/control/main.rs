@@ -10,6 +10,7 @@ mod approvals_keys;
 mod client;
 mod commands;
 mod downlink;
+mod hooks;
 mod keys;
 mod line;
 mod restart;

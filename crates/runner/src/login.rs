@@ -1,0 +1,102 @@
+//! Whether somebody is signed in to the vendor. While nobody is, one turn waits and is tried again now and then; no other begins.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+/// How it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    #[default]
+    Unknown,
+    Ok,
+    Needed,
+    InProgress,
+}
+
+impl Standing {
+    /// The report's word.
+    pub(crate) const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Ok => Some("ok"),
+            Self::Needed => Some("needs_login"),
+            Self::InProgress => Some("in_progress"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Login {
+    standing: watch::Sender<Standing>,
+    tries: Mutex<Tries>,
+    every: Duration,
+    least: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Tries {
+    last: Option<Instant>,
+    /// A new message is a reason to look sooner.
+    wanted: bool,
+}
+
+impl Login {
+    /// Tried every so often, and not before `least` has passed when a message comes.
+    pub(crate) fn new(every: Duration, least: Duration) -> Self {
+        Self {
+            standing: watch::Sender::default(),
+            tries: Mutex::default(),
+            every,
+            least,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Whether it changed.
+    pub(crate) fn set(&self, standing: Standing) -> bool {
+        self.standing
+            .send_if_modified(|now| std::mem::replace(now, standing) != standing)
+    }
+
+    /// A turn is tried now; until its end is known no other is.
+    pub(crate) fn trying(&self) {
+        *self.tries() = Tries {
+            last: Some(Instant::now()),
+            wanted: false,
+        };
+    }
+
+    /// A message has come.
+    pub(crate) fn wanted(&self) {
+        if matches!(self.standing(), Standing::Needed | Standing::InProgress) {
+            self.tries().wanted = true;
+            // All look at when the next try is.
+            self.standing.send_modify(|_| {});
+        }
+    }
+
+    /// When a turn may be tried; `None` for now.
+    pub(crate) fn not_before(&self) -> Option<Instant> {
+        if matches!(self.standing(), Standing::Unknown | Standing::Ok) {
+            return None;
+        }
+        let tries = self.tries();
+        let wait = if tries.wanted { self.least } else { self.every };
+        tries.last.map(|last| last + wait).filter(|at| *at > Instant::now())
+    }
+
+    fn tries(&self) -> std::sync::MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,8 @@
+//! Agents behind a real gateway, their programs small shell scripts.
+
+#![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
+
+mod orders;
+mod restart;
+mod turns;
+mod world;
