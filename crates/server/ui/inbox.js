@@ -1,16 +1,15 @@
 // What waits for a person, over all sessions: approvals, sessions that need one, and the agents that all of it is about.
 //
-// There is one for the whole page. It follows the kinds that change it, so it costs little beside a view's own stream.
+// There is one for the whole page. It follows the kinds that change it, in one tab for all of a browser.
 
 import { batch, computed, signal } from '@preact/signals-core';
 import * as api from './api.js';
 import { ApiError } from './api.js';
 import { approvalOf, asked, decided, isPending } from './approval.js';
-import { Live } from './live.js';
-import { Lookout } from './lookout.js';
 import { str } from './loose.js';
 import { isOpen, moved, ordered, orderOf } from './order.js';
 import { mayControl } from './rights.js';
+import { Shared } from './shared.js';
 import { sleep } from './stream.js';
 import { Summary } from './summary.js';
 import { waiting } from './title.js';
@@ -41,7 +40,7 @@ const TROUBLE = new Set(['failed', 'stalled', 'rate_limited']);
 /** @typedef {import('./approval.js').Approval} Approval */
 /** @typedef {import('./order.js').Order} Order */
 
-export class Inbox extends Live {
+export class Inbox extends Shared {
   /** @type {import('@preact/signals-core').Signal<Wire.Me | null>} */ me = signal(null);
   /** By name. @type {import('@preact/signals-core').Signal<Map<string, Wire.Agent>>} */ agents = signal(new Map());
   /** Approvals that are pending. @type {import('@preact/signals-core').Signal<Map<string, Approval>>} */ pending = signal(new Map());
@@ -49,7 +48,7 @@ export class Inbox extends Live {
   /** Orders to agents, of no session, oldest first. @type {import('@preact/signals-core').Signal<Map<string, Order>>} */ orders = signal(new Map());
   /** @type {Map<string, Summary>} */ #sessions = new Map();
   /** Counts changes of the sessions that are looked after. */ #changed = signal(0);
-  #lookout = new Lookout();
+  /** @type {(() => void)[]} */ #unwatch = [];
   /** Approvals that were decided while this page looked: one that is asked again is not pending again. @type {Set<string>} */ #over = new Set();
   #looking = false;
   #lookAgain = false;
@@ -76,38 +75,23 @@ export class Inbox extends Live {
   /** @override */
   open() {
     super.open();
-    this.#lookout.start((count) => this.#isLooking() || (waiting.value = count));
-    this.#unwatch = this.count.subscribe((count) => {
-      if (this.#isLooking()) this.#lookout.tell((waiting.value = count));
-    });
-    // What could not be asked for while the server was away.
-    this.#unwatchStatus = this.status.subscribe(({ kind }) => kind === 'live' && this.#lookAtAgents());
-  }
-
-  #unwatch = () => {};
-  #unwatchStatus = () => {};
-
-  /** Whether what is here is kept current. */
-  #isLooking() {
-    return this.status.peek().kind !== 'paused';
+    this.#unwatch = [
+      this.count.subscribe((count) => (waiting.value = count)),
+      // What could not be asked for while the server was away.
+      this.status.subscribe(({ kind }) => kind === 'live' && this.#lookAtAgents()),
+    ];
   }
 
   /** @override */
   close() {
     super.close();
-    this.#unwatch();
-    this.#unwatchStatus();
-    this.#lookout.stop();
+    for (const unwatch of this.#unwatch) unwatch();
     waiting.value = 0;
   }
 
   /** @override @protected */
-  get staysOn() {
-    return this.#lookout.isMine;
-  }
-
-  /** @override @protected */
   async load() {
+    await this.begin();
     const [state, me, { agents }] = await Promise.all([api.state(LIMIT, this.signal), api.me(this.signal), api.agents(this.signal)]);
     const orders = mayControl(me, '') ? (await api.commands({ state: 'queued,delivered,acked', limit: LIMIT }, this.signal)).commands : [];
     batch(() => {
@@ -121,18 +105,11 @@ export class Inbox extends Live {
       this.#changed.value += 1;
     });
     const query = { deltas: false, type: KINDS.join(',') };
-    return { path: '/api/events', query, after: state.seq, epoch: state.epoch, onEvents: this.#onEvents, onGap: () => void this.restart() };
+    return { path: '/api/events', query, after: state.seq, epoch: state.epoch, onEvents: this.onEvents, onGap: () => void this.restart() };
   }
 
-  /** @param {Wire.Event[]} events */
-  #onEvents = (events) =>
-    batch(() => {
-      for (const event of events) this.#apply(event);
-      if (this.#sessions.size > SESSIONS_MAX) this.#trim();
-    });
-
-  /** @param {Wire.Event} event */
-  #apply(event) {
+  /** @override @protected @param {Wire.Event} event */
+  apply(event) {
     if (event.type === 'approval_request') this.#ask(asked(event));
     else if (event.type === 'approval_decision') this.#decide(event);
     else if (event.type === 'command' || event.type === 'command_state') this.#order(event);
@@ -143,7 +120,10 @@ export class Inbox extends Live {
   /** @param {string} id @param {Wire.Event} event */
   #look(id, event) {
     let summary = this.#sessions.get(id);
-    if (!summary) this.#sessions.set(id, (summary = Summary.from(id, event)));
+    if (!summary) {
+      if (this.#sessions.size >= SESSIONS_MAX) this.#trim();
+      this.#sessions.set(id, (summary = Summary.from(id, event)));
+    }
     const before = summary.session.peek().state;
     summary.apply(event);
     const after = summary.session.peek().state;

@@ -321,7 +321,8 @@ export class Timeline {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data */
   turnStart(event, data) {
     const order = this.#given.get(event.turn_id ?? '');
-    const isNext = order !== undefined && order === this.items.at(-1);
+    // That its session began, or its agent came, is no part of another turn.
+    const isNext = order !== undefined && order === this.items.findLast((item) => item.kind !== 'mark');
     const item = isNext ? order : this.push(event, { kind: 'turn', from: str(data.from), text: str(data.body) });
     if (isNext) item.events.push(event);
     else if (order) order.begun = true;

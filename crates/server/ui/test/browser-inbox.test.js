@@ -71,7 +71,7 @@ test('what waits in any session is there when it is opened, and comes and goes a
   await row(page, 'other-0').getByLabel('What the agent is told').fill('no');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Nothing waits for you' }).waitFor();
-  await page.getByText('turnwire agent').waitFor();
+  await page.getByText('turnwire agent --name').waitFor();
   await page.waitForFunction(() => document.title === 'Inbox · Turnwire');
   assert.equal(await icon(page), 'icon.svg');
   quiet();
@@ -221,10 +221,13 @@ test('the inbox resumes after the server was killed, and shows what happened mea
   await context.close();
 });
 
-test('of tabs that are hidden one goes on looking, and all say how many things wait', async () => {
+test('of all tabs one follows the log for the others, and when it is closed another one goes on', async () => {
   const p = await ask(1);
   const { context, page, quiet } = await visitor(browser);
-  const pages = [page, await context.newPage()];
+  const pages = [page, await context.newPage(), await context.newPage()];
+  /** @type {number[]} */
+  const streams = pages.map(() => 0);
+  pages.forEach((one, at) => one.on('request', (request) => (streams[at] += Number(/\/api\/events\?.*agent_online/.test(request.url())))));
   await page.goto(await server.pairingLink());
   await page.locator('[data-connection=live]').waitFor();
   for (const one of pages) {
@@ -234,22 +237,37 @@ test('of tabs that are hidden one goes on looking, and all say how many things w
       Object.assign(window, { setTimeout: (/** @type {() => void} */ done, /** @type {number} */ ms) => real(done, ms === 60_000 ? 0 : ms) });
     });
     await one.goto(`${server.url}/#/inbox`);
-    await one.reload();
     await row(one, 'q-0').waitFor();
     await one.locator('[data-connection=live]').waitFor();
   }
-  for (const one of pages) {
+  assert.deepEqual(streams, [1, 0, 0]);
+  // All are hidden for longer than a tab keeps a stream of its own.
+  for (const one of pages)
     await one.evaluate(() => {
-      Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+      Object.defineProperty(document, 'hidden', { value: true });
       document.dispatchEvent(new Event('visibilitychange'));
+      return new Promise((done) => setTimeout(done, 60_000));
     });
-  }
-  const kinds = () => Promise.all(pages.map((one) => one.locator('[data-connection]').getAttribute('data-connection')));
-  await Promise.any(pages.map((one) => one.locator('[data-connection=paused]').waitFor()));
   await server.publish(p.ask('q-1', 'Bash', { command: 'ls' }));
   for (const one of pages) await one.waitForFunction(() => document.title === '(2) Inbox · Turnwire');
-  assert.deepEqual((await kinds()).sort(), ['live', 'paused']);
-  quiet();
+  await page.close();
+  await server.publish(p.ask('q-2', 'Bash', { command: 'ls' }), p.decide('q-0', 'denied'));
+  for (const one of pages.slice(1)) {
+    await row(one, 'q-2').waitFor();
+    await gone(one, 'q-0');
+    await one.waitForFunction(() => document.title === '(2) Inbox · Turnwire');
+  }
+  assert.equal(streams[1] + streams[2], 1);
+  await server.kill();
+  for (const one of pages.slice(1)) await one.locator('[data-connection=reconnecting]').waitFor();
+  await server.up();
+  await server.publish(p.decide('q-1', 'approved'));
+  await pages[2].getByRole('button', { name: 'Try now' }).click({ timeout: 1000 }).catch(() => {});
+  for (const one of pages.slice(1)) {
+    await gone(one, 'q-1');
+    await one.locator('[data-connection=live]').waitFor();
+  }
+  quiet(AWAY);
   await context.close();
 });
 

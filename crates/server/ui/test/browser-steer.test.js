@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import test, { after, before } from 'node:test';
 import { Agent } from '../testing/agent.js';
 import { AWAY, launch, visitor } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
-import { Server } from '../testing/server.js';
+import { BIN, Server } from '../testing/server.js';
 
 /** @type {Server} */ let server;
 /** @type {import('playwright-core').Browser} */ let browser;
@@ -217,6 +219,34 @@ test('what was typed outlives a look at another view, and what could not be sent
   await page.getByRole('alert').filter({ hasText: 'at most 65,536' }).waitFor();
   quiet(AWAY);
   await context.close();
+});
+
+test('an agent that the runner keeps is told from the page, and answers there', async () => {
+  const runner = spawn(BIN, ['agent', '--name', 'echo', '--adapter', 'lines', '--data-dir', server.dir, '--quiet', '--', 'cat'], { stdio: 'inherit' });
+  try {
+    const { context, page, quiet } = await visitor(browser);
+    await page.goto(await server.pairingLink());
+    await page.getByRole('link', { name: 'Agents' }).click();
+    const row = page.locator('[data-agent=echo][data-online=true]');
+    await row.getByRole('button', { name: 'New session' }).click();
+    await page.getByRole('dialog').getByLabel('What it begins with').fill('Say it back');
+    await page.getByRole('dialog').getByRole('button', { name: 'New session' }).click();
+    await page.locator('.item.command [data-order=done]').waitFor();
+    await page.locator('.item.message').getByText('Say it back').waitFor();
+    const field = page.getByRole('textbox', { name: 'Message to echo' });
+    await field.fill('And this');
+    await field.press('Enter');
+    await page.locator('.item.message').getByText('And this').waitFor();
+    await page.locator('.item.command [data-order=done]').nth(1).waitFor();
+    assert.equal(await page.locator('.item.command').count(), 2);
+    assert.equal(await page.locator('.item.turn').count(), 0, 'a turn that an order begins is the order’s own row');
+    quiet();
+    await context.close();
+  } finally {
+    const gone = once(runner, 'exit');
+    runner.kill('SIGTERM');
+    await gone;
+  }
 });
 
 test('the agents are shown as they come, work and go, and what waits for each', async () => {

@@ -174,9 +174,9 @@ const said = (id, content) => [
 ];
 
 test('a message that was ordered is one row with its steps and the turn that it begins', () => {
-  const run = [...said('c-1', 'Go on'), step('c-1', 'delivered'), step('c-1', 'acked'), p.turn('Go on', 'c-1'), p.message('Yes.'), p.turnEnd(), step('c-1', 'done')];
+  const run = [...said('c-1', 'Go on'), step('c-1', 'delivered'), step('c-1', 'acked'), p.start(), p.turn('Go on', 'c-1'), p.message('Yes.'), p.turnEnd(), step('c-1', 'done')];
   const made = timeline(placed(run));
-  assert.deepEqual(brief(made), [['command', 'Go on'], ['message', 'Yes.'], ['end', '']]);
+  assert.deepEqual(brief(made), [['command', 'Go on'], ['mark', ''], ['message', 'Yes.'], ['end', '']]);
   const [row] = made.items;
   assert.deepEqual(row.kind === 'command' && [row.order.state, row.begun, row.events.length], ['done', false, 6]);
   const seqs = made.items.flatMap((item) => item.events.map(({ seq }) => seq));

@@ -102,6 +102,6 @@ function Empty() {
   return html`<section class="empty">
     <h2>No agents yet</h2>
     <p>An agent that can be told something keeps a connection open. To run one:</p>
-    <pre><code>turnwire agent claude</code></pre>
+    <pre><code>turnwire agent --name helper --adapter claude</code></pre>
   </section>`;
 }

@@ -113,7 +113,7 @@ function Empty() {
   return html`<section class="empty" role="status">
     <h2>Nothing waits for you</h2>
     <p>What agents ask before they do it appears here, and sessions that wait, fail or stall. To have an agent ask here, run it behind Turnwire:</p>
-    <pre><code>turnwire agent claude</code></pre>
+    <pre><code>turnwire agent --name helper --adapter claude</code></pre>
     <p>Or let the Claude Code that you start yourself ask here as well:</p>
     <pre><code>turnwire hooks install</code></pre>
   </section>`;
