@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Run(Run),
     Agent(Agent),
     Publish(Publish),
@@ -112,9 +112,26 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub notify: Notify,
+    #[command(flatten)]
     pub keep: Keep,
     #[command(flatten)]
     pub limits: LimitFlags,
+}
+
+/// Who is told that an agent waits for a decision. Tokens are variables alone: TURNWIRE_NTFY_TOKEN, TURNWIRE_WEBHOOK_TOKEN
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Notification")]
+pub(crate) struct Notify {
+    /// A URL that gets each approval as JSON
+    #[arg(long, env = "TURNWIRE_NOTIFY_WEBHOOK", hide_env_values = true, value_name = "URL")]
+    pub notify_webhook: Option<String>,
+    /// An ntfy topic, such as <https://ntfy.sh/my-topic>: who knows its name reads what is sent there
+    #[arg(long, env = "TURNWIRE_NOTIFY_NTFY", hide_env_values = true, value_name = "URL")]
+    pub notify_ntfy: Option<String>,
+    /// Under which URL people reach the page, for links [default: where it listens]
+    #[arg(long, env = "TURNWIRE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
 }
 
 /// What is kept, and how long: 90s, 12h, 30d, or `forever`
@@ -133,6 +150,12 @@ pub(crate) struct Keep {
     /// Bytes of events at most, such as 500M or 20G; the oldest go first [default: no limit]
     #[arg(long, env = "TURNWIRE_KEEP_BYTES", hide_env = true, value_name = "SIZE", value_parser = size)]
     pub keep_bytes: Option<u64>,
+    /// Sessions at most, the latest active ones; of others all goes [default: no limit]
+    #[arg(long, env = "TURNWIRE_KEEP_SESSIONS", hide_env = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_sessions: Option<u64>,
+    /// Days that a session is kept after the last that was heard of it [default: no limit]
+    #[arg(long, env = "TURNWIRE_KEEP_DAYS", hide_env = true, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub keep_days: Option<u32>,
 }
 
 /// How long something is kept.

@@ -98,7 +98,7 @@ optional_bodies! {
     }
     /// Of `turn_state_changed`.
     TurnState {
-        /// `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`.
+        /// `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`, `stalled`.
         state: String,
     } with {
         /// Since when, RFC 3339.

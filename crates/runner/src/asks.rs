@@ -15,11 +15,11 @@ use turnwire_client::{Error, filled, publish::Locate};
 use turnwire_proto::{
     Name,
     approval::{Approval, State},
+    path,
 };
 
 use crate::Verdict;
 
-const APPROVAL: &str = "/api/approvals/{id}";
 /// How long one request waits for the decision: below what proxies cut.
 const WAIT_MS: &str = "25000";
 /// The first wait after a failure, and the longest.
@@ -113,7 +113,7 @@ async fn decision(id: Name, locate: Arc<dyn Locate>) -> (Name, Verdict) {
 async fn ask(id: &Name, locate: &dyn Locate) -> Result<Option<Verdict>, String> {
     let endpoint = locate.locate()?;
     let request = endpoint
-        .stream(Method::GET, &filled(APPROVAL, id.as_str()))
+        .stream(Method::GET, &filled(path::APPROVAL, id.as_str()))
         .timeout(Duration::from_secs(40))
         .query(&[("wait_ms", WAIT_MS)]);
     let approval: Approval = endpoint.json(request).await.map_err(|error: Error| error.to_string())?;

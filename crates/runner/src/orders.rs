@@ -161,7 +161,7 @@ impl Runner {
             move |state: &mut State| {
                 let made = state.used(&session);
                 made.conversation = None;
-                made.model = wanted.model.or(made.model.take());
+                made.model = wanted.model.or_else(|| made.model.take());
                 state.current = Some(session);
             }
         };

@@ -13,7 +13,7 @@ use tokio::{
 };
 use turnwire_client::{
     Error as ClientError,
-    downlink::{Downlink, Ended, Item},
+    downlink::{Downlink, Ended, Item, Order},
     spool::SpoolError,
 };
 use turnwire_proto::{
@@ -113,6 +113,8 @@ impl Runner {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Stopped, Error> {
         let mut stop = std::pin::pin!(stop);
         let mut states = self.shared.link.states();
+        // How it stands by now is news, too.
+        states.mark_changed();
         let mut reported = self.shared.reported.subscribe();
         let mut report_at = None;
         let why = loop {
@@ -145,7 +147,7 @@ impl Runner {
                     self.shared.tell(Notice::Link(state));
                 }
                 _ = reported.changed() => {
-                    report_at.get_or_insert(Instant::now() + REPORT);
+                    report_at.get_or_insert_with(|| Instant::now() + REPORT);
                 }
                 () = sleep_until(report_at.unwrap_or_else(Instant::now)), if report_at.is_some() && self.reports.is_empty() => {
                     report_at = None;
@@ -162,11 +164,7 @@ impl Runner {
 
     async fn item(&mut self, item: Item) {
         match item {
-            Item::Order(order) => {
-                if self.is_new(order.id).await {
-                    self.order(order).await;
-                }
-            }
+            Item::Order(order) => self.heard(order).await,
             Item::Unreadable { id, why } => {
                 self.shared
                     .tell(Notice::Trouble(format!("an order cannot be read: {why}")));
@@ -175,6 +173,12 @@ impl Runner {
                 }
             }
             _ => {}
+        }
+    }
+
+    async fn heard(&mut self, order: Order) {
+        if self.is_new(order.id).await {
+            self.order(order).await;
         }
     }
 

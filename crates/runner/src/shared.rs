@@ -100,7 +100,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "what it is made of, once")]
     pub(crate) fn new(config: &crate::Config, store: Store, outbox: Outbox, link: Handle) -> Self {
         Self {
             agent: config.agent.clone(),

@@ -8,6 +8,8 @@ use std::{
 
 use turnwire_proto::limits;
 
+pub use crate::notify::{InvalidTarget, NotifyConfig, Token};
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -25,6 +27,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What is kept.
     pub retention: RetentionConfig,
+    /// Who is told that an agent waits.
+    pub notify: NotifyConfig,
     /// Bounds on everything that comes from outside.
     pub limits: Limits,
 }
@@ -41,6 +45,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             retention: RetentionConfig::default(),
+            notify: NotifyConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -57,6 +62,12 @@ pub struct RetentionConfig {
     pub events: Option<Duration>,
     /// Bytes of bodies.
     pub max_bytes: Option<u64>,
+    /// Sessions, the latest active ones.
+    pub sessions: Option<u64>,
+    /// Sessions, from their last sign of life on.
+    pub session_age: Option<Duration>,
+    /// How often it is looked.
+    pub every: Duration,
 }
 
 impl Default for RetentionConfig {
@@ -67,6 +78,9 @@ impl Default for RetentionConfig {
             raw: two_weeks,
             events: None,
             max_bytes: None,
+            sessions: None,
+            session_age: None,
+            every: Duration::from_hours(1),
         }
     }
 }
@@ -102,6 +116,10 @@ pub struct Limits {
     pub agent_queue: usize,
     /// How long an agent is silent before it is said to be offline.
     pub agent_silence: Duration,
+    /// How long a session that works on a turn is silent before it is said to be stalled.
+    pub stalled_after: Duration,
+    /// How long before its turn is closed.
+    pub lost_after: Duration,
     /// How long a chat may wait for its reply.
     pub reply_wait: Duration,
     /// How often a chat's WebSocket is pinged.
@@ -129,6 +147,8 @@ impl Default for Limits {
             append_queue: 4096,
             agent_queue: 256,
             agent_silence: Duration::from_secs(40),
+            stalled_after: Duration::from_mins(10),
+            lost_after: Duration::from_hours(24),
             reply_wait: Duration::from_secs(120),
             socket_ping: Duration::from_secs(20),
             socket_silence: Duration::from_secs(60),

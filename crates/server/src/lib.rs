@@ -6,6 +6,7 @@ mod control;
 mod deliver;
 pub mod http;
 mod hub;
+mod notify;
 mod observe;
 mod retention;
 mod server;

@@ -99,10 +99,16 @@ metrics! {
     approvals_pending: Gauge = "approvals_pending", "Approvals that nobody has decided";
     /// Decisions that the server wrote, by state.
     approvals_decided: CountBy = "approvals_decided", "Decisions of approvals that the server wrote, by state";
+    /// Notifications that were taken, by target.
+    notifications_sent: CountBy = "notifications_sent", "Approvals that somebody was notified of, by target";
+    /// Tries of notifying that failed, by target.
+    notifications_failed: CountBy = "notifications_failed", "Tries of notifying somebody that failed, by target";
     /// Agents that are online.
     agents_online: Gauge = "agents_online", "Agents whose downlink is open, or was a moment ago";
     /// Downlinks that are open.
     downlinks: Gauge = "downlinks_open", "Streams of agents' downlinks that are open";
+    /// Turns that the server closed.
+    turns_closed: Count = "turns_closed", "Turns that were closed in the place of an agent that was gone";
     /// Chats that were answered.
     chat_replies: CountBy = "chat_replies", "Chats over POST that were answered, by what came of them";
     /// WebSockets that are open.

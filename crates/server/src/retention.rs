@@ -2,34 +2,101 @@
 
 use std::{sync::Arc, time::Duration};
 
-use turnwire_log::{Log, Retention};
-use turnwire_proto::{HistoryTrimmed, Kind, Name, NewEvent, Object, Timestamp};
+use tokio::time::Instant;
+use turnwire_log::{Log, ReadError, Retention, StoreError};
+use turnwire_proto::{HistoryTrimmed, Kind, Name, NewEvent, Object, Seq, Timestamp};
 
-use crate::{config::RetentionConfig, observe::Metrics};
+use crate::{
+    config::RetentionConfig,
+    observe::Metrics,
+    views::{Views, sessions},
+};
 
-/// How often.
-const EVERY: Duration = Duration::from_hours(1);
 /// How long after the start the first time is: a start has other things to do.
 const FIRST: Duration = Duration::from_mins(1);
 
+/// Sessions that one query finds.
+const SESSIONS: usize = 100;
+/// After each session that is deleted, so many times as long as that took, nothing is: whoever writes has the store.
+const REST: u32 = 4;
+
 /// Runs until it is dropped.
-pub(crate) async fn keep(log: Arc<dyn Log>, config: RetentionConfig, metrics: Arc<Metrics>) {
-    tokio::time::sleep(FIRST).await;
+pub(crate) async fn keep(log: Arc<dyn Log>, views: Views, config: RetentionConfig, metrics: Arc<Metrics>) {
+    tokio::time::sleep(FIRST.min(config.every)).await;
     loop {
         run(&*log, config, Timestamp::now(), &metrics).await;
-        tokio::time::sleep(EVERY).await;
+        if let Err(error) = prune(&*log, &views, config, &metrics).await {
+            metrics.retention_errors.inc();
+            tracing::error!(%error, "sessions could not be deleted");
+        }
+        tokio::time::sleep(config.every).await;
     }
 }
 
-async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp, metrics: &Metrics) {
-    let before = |age: Option<Duration>| {
-        let age = i64::try_from(age?.as_millis()).ok()?;
-        Timestamp::from_millis(now.millis().checked_sub(age)?)
-    };
+fn before(now: Timestamp, age: Option<Duration>) -> Option<Timestamp> {
+    let age = i64::try_from(age?.as_millis()).ok()?;
+    Timestamp::from_millis(now.millis().checked_sub(age)?)
+}
+
+/// Deletes sessions that are too old or too many, one after another, the oldest first.
+async fn prune(log: &dyn Log, views: &Views, config: RetentionConfig, metrics: &Metrics) -> Result<(), StoreError> {
+    if config.sessions.is_none() && config.session_age.is_none() {
+        return Ok(());
+    }
+    loop {
+        let head = log.bounds().await.map_err(|ReadError::Store(error)| error)?.head;
+        if views.reach(head).await < head {
+            // What is active is not known; there is time.
+            return Ok(());
+        }
+        let (old, keep) = (before(Timestamp::now(), config.session_age), config.sessions);
+        let surplus = views.read(move |db| sessions::surplus(db, old, keep, SESSIONS)).await?;
+        for session in &surplus {
+            let began = Instant::now();
+            erase(log, session, metrics).await?;
+            tokio::time::sleep(began.elapsed() * REST).await;
+        }
+        if surplus.len() < SESSIONS {
+            return Ok(());
+        }
+    }
+}
+
+async fn erase(log: &dyn Log, session: &Name, metrics: &Metrics) -> Result<(), StoreError> {
+    let place = log.bounds().await.map_err(|ReadError::Store(error)| error)?.head.next();
     let policy = Retention {
-        events_before: before(config.events),
-        deltas_before: before(config.deltas),
-        raw_before: before(config.raw),
+        session: Some(session.clone()),
+        ..Retention::default()
+    };
+    let trimmed = log.trim(&policy).await?;
+    for (what, count) in [("events", trimmed.events), ("raw", trimmed.raw), ("sessions", 1)] {
+        metrics.retention_deleted.get_or_create(&[("what", what)]).inc_by(count);
+    }
+    // Those who may read the session are told; the views forget it by this.
+    let event = told("session", place, trimmed.events, Timestamp::now());
+    let appended = log.append(&[event.in_session(session.clone())]).await;
+    appended.map(drop).map_err(|error| StoreError {
+        doing: "say that a session was deleted".to_owned(),
+        retry: true,
+        source: error.into(),
+    })
+}
+
+fn told(what: &str, before: Seq, count: u64, now: Timestamp) -> NewEvent {
+    let body = HistoryTrimmed {
+        what: what.to_owned(),
+        before,
+        count,
+    };
+    let source = Name::new("turnwire").expect("a literal name");
+    NewEvent::new(Kind::HISTORY_TRIMMED, source, now, Object::of(&body))
+}
+
+async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp, metrics: &Metrics) {
+    let policy = Retention {
+        events_before: before(now, config.events),
+        deltas_before: before(now, config.deltas),
+        raw_before: before(now, config.raw),
         max_bytes: config.max_bytes,
         session: None,
     };
@@ -57,13 +124,7 @@ async fn run(log: &dyn Log, config: RetentionConfig, now: Timestamp, metrics: &M
     } else {
         ("deltas", after.first_delta)
     };
-    let body = HistoryTrimmed {
-        what: what.into(),
-        before: place,
-        count: trimmed.events,
-    };
-    let source = Name::new("turnwire").expect("a literal name");
-    let event = NewEvent::new(Kind::HISTORY_TRIMMED, source, now, Object::of(&body));
+    let event = told(what, place, trimmed.events, now);
     if let Err(error) = log.append(&[event]).await {
         tracing::warn!(%error, "that history was trimmed could not be written");
     }

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use turnwire_log::{
     Log, StoreError,
     cached::Cached,
-    kv::SqliteKv,
+    kv::{Kv, SqliteKv},
     sqlite::{OpenError, Options, SqliteLog},
 };
 use turnwire_proto::{Epoch, Scope, Scopes, Selector};
@@ -18,6 +18,7 @@ use crate::{
     deliver::{Front, Reactor, serve},
     http::{app, guard},
     hub::Hub,
+    notify::{self, InvalidTarget},
     observe::Metrics,
     retention,
     shutdown::Tasks,
@@ -53,6 +54,9 @@ pub enum StartError {
     /// A name that no host has, or what is no origin.
     #[error("{flag}: {0}", flag = .0.flag())]
     Policy(#[from] guard::InvalidPolicy),
+    /// Somebody cannot be notified.
+    #[error(transparent)]
+    Notify(#[from] InvalidTarget),
     /// A thread or a file.
     #[error("{doing}: {source}")]
     Io {
@@ -123,7 +127,9 @@ impl Server {
         let cached = Cached::new(log, config.limits.ring_bytes).await;
         let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
-        let auth = open_auth(&config, &dir).await?.of_log(epoch);
+        let targets = config.notify.targets(&format!("http://{address}"))?;
+        let kv = open_kv(&config, &dir).await?;
+        let auth = open_auth(kv.as_ref(), config.auth, &dir).await?.of_log(epoch);
         let tail = || async {
             log.tail(&Selector::all())
                 .await
@@ -140,8 +146,19 @@ impl Server {
         for origin in &config.allowed_origins {
             policy = policy.allow_origin(origin)?;
         }
-        let (limits, log_of_app) = (config.limits, log.clone());
+        let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
         let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
+        if let Some(kv) = kv {
+            let parts = notify::Parts {
+                log: log.clone(),
+                views: views.clone(),
+                kv,
+                metrics: metrics.clone(),
+                epoch,
+                limits,
+            };
+            notify::start(targets, &parts, &tasks);
+        }
         let parts = app::Parts {
             hub,
             auth: auth.clone(),
@@ -163,7 +180,10 @@ impl Server {
         });
         tasks.spawn("accept", serve(front.clone(), listener));
         tasks.spawn_until_stop("auth", auth.clone().keep());
-        tasks.spawn_until_stop("retention", retention::keep(log.clone(), config.retention, metrics));
+        tasks.spawn_until_stop(
+            "retention",
+            retention::keep(log.clone(), kept_views, config.retention, metrics),
+        );
         let ready = Ready {
             url: format!("http://{address}"),
             pid: std::process::id(),
@@ -267,15 +287,23 @@ async fn open_log(config: &Config) -> Result<Arc<dyn Log>, StartError> {
     Ok(Arc::new(store))
 }
 
-async fn open_auth(config: &Config, dir: &Path) -> Result<Auth, StartError> {
-    if !config.auth {
-        return Ok(Auth::disabled());
+/// The small state, where somebody needs it.
+async fn open_kv(config: &Config, dir: &Path) -> Result<Option<Arc<dyn Kv>>, StartError> {
+    if !config.auth && !config.notify.is_some() {
+        return Ok(None);
     }
-    let kv_dir = dir.to_owned();
-    let kv = tokio::task::spawn_blocking(move || SqliteKv::open(&kv_dir))
+    let dir = dir.to_owned();
+    let kv = tokio::task::spawn_blocking(move || SqliteKv::open(&dir))
         .await
         .map_err(|e| io("open tokens", e.into()))??;
-    let auth = Auth::open(Arc::new(kv)).await?;
+    Ok(Some(Arc::new(kv)))
+}
+
+async fn open_auth(kv: Option<&Arc<dyn Kv>>, wanted: bool, dir: &Path) -> Result<Auth, StartError> {
+    let Some(kv) = kv.filter(|_| wanted) else {
+        return Ok(Auth::disabled());
+    };
+    let auth = Auth::open(kv.clone()).await?;
     local::ensure(&auth, dir).await?;
     Ok(auth)
 }

@@ -11,13 +11,13 @@ import { isOpen, moved, ordered, orderOf } from './order.js';
 import { mayControl } from './rights.js';
 import { Shared } from './shared.js';
 import { sleep } from './stream.js';
-import { Summary } from './summary.js';
+import { isErased, isOfAgent, Summary } from './summary.js';
 import { waiting } from './title.js';
 
 /** What changes it. */
 const KINDS = [
   ...['approval_request', 'approval_decision', 'command', 'command_state', 'agent_online', 'agent_offline', 'agent_state'],
-  ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete', 'status_changed'],
+  ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete', 'status_changed', 'history_trimmed'],
 ];
 /** Sessions asked for, and approvals: the newest. */
 const LIMIT = 500;
@@ -114,7 +114,22 @@ export class Inbox extends Shared {
     else if (event.type === 'approval_decision') this.#decide(event);
     else if (event.type === 'command' || event.type === 'command_state') this.#order(event);
     if (/^(agent|command)/.test(event.type)) this.#lookAtAgents();
-    if (event.session_id) this.#look(event.session_id, event);
+    if (event.session_id && isErased(event)) this.#erase(event.session_id);
+    else if (event.session_id) this.#look(event.session_id, event);
+    else if (isOfAgent(event)) this.#ofAgent(event);
+  }
+
+  /** @param {string} id */
+  #erase(id) {
+    this.#sessions.delete(id);
+    this.pending.value = new Map([...this.pending.value].filter(([, approval]) => approval.session !== id));
+    this.#changed.value += 1;
+  }
+
+  /** @param {Wire.Event} event */
+  #ofAgent(event) {
+    for (const summary of this.#sessions.values()) if (summary.session.peek().agent === event.agent) summary.agent(event);
+    this.#changed.value += 1;
   }
 
   /** @param {string} id @param {Wire.Event} event */

@@ -8,7 +8,7 @@ import * as api from './api.js';
 import { ApiError } from './api.js';
 import { Timeline } from './store.js';
 import { sleep, Subscription } from './stream.js';
-import { isWorking, Summary } from './summary.js';
+import { isErased, isOfAgent, isWorking, Summary } from './summary.js';
 
 /** @typedef {import('./stream.js').Status} Status */
 /** @typedef {import('@preact/signals-core').Signal<Status>} StatusSignal */
@@ -188,7 +188,12 @@ export class LiveSessions extends Live {
   /** @param {Wire.Event} event */
   #apply(event) {
     const id = event.session_id;
-    if (!id) return;
+    if (!id) return this.#ofAgent(event);
+    if (isErased(event)) {
+      this.#all.delete(id);
+      this.#changed.value += 1;
+      return;
+    }
     let summary = this.#all.get(id);
     const before = summary?.session.peek();
     if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));
@@ -196,6 +201,13 @@ export class LiveSessions extends Live {
     const state = summary.session.peek().state;
     // Among the working ones the order is by start, which does not change.
     if (!before || isWorking(before.state) !== isWorking(state) || !isWorking(state)) this.#changed.value += 1;
+  }
+
+  /** An agent comes or goes, and all of its sessions with it. @param {Wire.Event} event */
+  #ofAgent(event) {
+    if (!isOfAgent(event)) return;
+    for (const summary of this.#all.values()) if (summary.session.peek().agent === event.agent) summary.agent(event);
+    this.#changed.value += 1;
   }
 
   #trim() {

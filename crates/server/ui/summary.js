@@ -36,17 +36,40 @@ export class Summary {
     return new Summary(blank(id, event));
   }
 
+  /** What it did when its agent left. */ #before = 'idle';
+
+  /** Its agent has gone, and with it what it did; or it is there again, and goes on. @param {Wire.Event} event */
+  agent(event) {
+    const { state } = this.session.value;
+    const isOver = state === 'done' || state === 'failed';
+    if (event.type === 'agent_offline' && !isOver && state !== 'offline') {
+      this.#before = state;
+      this.session.value = { ...this.session.value, state: 'offline' };
+    } else if (event.type === 'agent_online' && state === 'offline') this.session.value = { ...this.session.value, state: this.#before };
+  }
+
   /** Takes the next event of this session; one that the snapshot has already is passed over. @param {Wire.Event} event */
   apply(event) {
     const before = this.session.value;
     if (event.seq <= before.last_seq) return;
     const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
+    if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
     if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
     this.session.value = after;
     this.tool.value = [...this.#running.values()].at(-1) ?? '';
   }
 }
+
+/** Whether an agent comes or goes. @param {Wire.Event} event */
+export const isOfAgent = ({ type }) => type === 'agent_offline' || type === 'agent_online';
+
+/** Whether a session was deleted: nothing of it is kept. @param {Wire.Event} event */
+export const isErased = ({ type, session_id }) => type === 'history_trimmed' && session_id !== undefined;
+
+/** Whether it is the server's word on a session from which nothing comes: no sign of life. @param {Wire.Event} event */
+const isOfSilence = ({ type, data }) =>
+  type === 'turn_state_changed' ? data?.state === 'stalled' : type === 'turn_end' && data?.by === 'server';
 
 /** @param {Wire.Usage | undefined} usage @param {unknown} more @returns {Wire.Usage} */
 function added(usage, more) {

@@ -271,7 +271,7 @@ declare namespace Wire {
 
   /** Of `turn_state_changed`. */
   interface TurnState {
-    /** `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`. */
+    /** `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`, `stalled`. */
     state: string;
     /** Since when, RFC 3339. */
     since?: string;

@@ -66,6 +66,13 @@ pub(crate) struct LimitFlags {
     #[arg(long, env = "TURNWIRE_AGENT_SILENCE", value_name = "TIME", default_value = "40s", hide_env = true,
           value_parser = time)]
     agent_silence: Duration,
+    /// How long a session that works is silent before it is said to be stalled
+    #[arg(long, env = "TURNWIRE_STALLED_AFTER", value_name = "TIME", default_value = "10m", hide_env = true,
+          value_parser = time)]
+    stalled_after: Duration,
+    /// How long it is silent before its turn is closed
+    #[arg(long, env = "TURNWIRE_LOST_AFTER", value_name = "TIME", default_value = "1d", hide_env = true, value_parser = span)]
+    lost_after: Duration,
     /// How long a chat may wait for its reply
     #[arg(long, env = "TURNWIRE_REPLY_WAIT", value_name = "TIME", default_value = "120s", hide_env = true, value_parser = time)]
     reply_wait: Duration,
@@ -101,6 +108,8 @@ impl LimitFlags {
             append_queue: count(self.append_queue),
             agent_queue: count(self.agent_queue),
             agent_silence: self.agent_silence,
+            stalled_after: self.stalled_after,
+            lost_after: self.lost_after,
             approval_wait: self.approval_wait,
             reply_wait: self.reply_wait,
             socket_ping: self.socket_ping,
@@ -174,6 +183,8 @@ mod tests {
             "--append-queue=10",
             "--agent-queue=11",
             "--agent-silence=12s",
+            "--stalled-after=14s",
+            "--lost-after=30d",
             "--approval-wait=13s",
             "--reply-wait=14s",
             "--socket-ping=15s",
@@ -194,6 +205,8 @@ mod tests {
             append_queue: 10,
             agent_queue: 11,
             agent_silence: Duration::from_secs(12),
+            stalled_after: Duration::from_secs(14),
+            lost_after: Duration::from_hours(30 * 24),
             approval_wait: Duration::from_secs(13),
             reply_wait: Duration::from_secs(14),
             socket_ping: Duration::from_secs(15),

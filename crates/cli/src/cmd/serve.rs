@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use turnwire_server::{Config, Server, StartError, config::RetentionConfig};
+use turnwire_server::{
+    Config, Server, StartError,
+    config::{NotifyConfig, RetentionConfig, Token},
+};
 
 use crate::{
     args::Serve,
@@ -24,11 +27,24 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     config.allowed_hosts.clone_from(&args.allow_host);
     config.allowed_origins = args.allow_origin;
     config.limits = args.limits.limits();
+    config.notify = NotifyConfig {
+        webhook: args.notify.notify_webhook,
+        webhook_token: token("TURNWIRE_WEBHOOK_TOKEN"),
+        ntfy: args.notify.notify_ntfy,
+        ntfy_token: token("TURNWIRE_NTFY_TOKEN"),
+        public_url: args.notify.public_url,
+    };
     config.retention = RetentionConfig {
         deltas: args.keep.keep_deltas.0,
         raw: args.keep.keep_raw.0,
         events: args.keep.keep_events.0,
         max_bytes: args.keep.keep_bytes,
+        sessions: args.keep.keep_sessions,
+        session_age: args
+            .keep
+            .keep_days
+            .map(|days| std::time::Duration::from_hours(24 * u64::from(days))),
+        ..RetentionConfig::default()
     };
     let server = Server::start(config).await.map_err(not_started)?;
     let ready = server.ready();
@@ -51,6 +67,14 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     end(server, &mut ends).await;
     tracing::debug!(code, "ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A secret comes by a variable: a flag would stand in the list of processes.
+fn token(variable: &str) -> Option<Token> {
+    std::env::var(variable)
+        .ok()
+        .filter(|token| !token.is_empty())
+        .map(Token::new)
 }
 
 /// Ends the server gracefully; a second signal ends the process at once.
@@ -92,7 +116,7 @@ impl Ends {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     let (code, hint) = match &error {
-        StartError::Remote(_) | StartError::Open(_) | StartError::Policy(_) => (2, ""),
+        StartError::Remote(_) | StartError::Open(_) | StartError::Policy(_) | StartError::Notify(_) => (2, ""),
         StartError::Listen { .. } => (
             exit::FAILURE,
             "; --listen takes another address, and port 0 any free one",

@@ -1,4 +1,4 @@
-//! Agents' own programs under `turnwire run`, with a model server on this machine in place of their vendor's.
+//! Agents' own programs under `turnwire run` and `turnwire agent`, with a model server on this machine in place of their vendor's.
 //!
 //! `cargo xtask test` installs the programs and names their directory in `TURNWIRE_AGENTS`.
 
@@ -8,7 +8,11 @@ mod api;
 #[cfg(test)]
 mod claude;
 #[cfg(test)]
+mod claude_agent;
+#[cfg(test)]
 mod claude_hooks;
+#[cfg(test)]
+mod gateway;
 #[cfg(test)]
 mod model_server;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use turnwire_client::{
     Endpoint,
-    downlink::{Downlink, Item, Order, Said},
+    downlink::{Downlink, Item, Order, Said, Verdict},
 };
 use turnwire_proto::{Name, Object};
 
@@ -57,7 +57,8 @@ impl Agent {
     fn says(&self, order: &Order, ok: bool, reply: &str) {
         let result = json!({"turn_id": order.id, "ok": ok, "reply": reply, "note": reply});
         let said = Said::DoneWith(Object::of(&result));
-        self.runtime.block_on(self.link.ack(order.id, said)).unwrap();
+        let verdict = self.runtime.block_on(self.link.ack(order.id, said));
+        assert_eq!(verdict.unwrap(), Verdict::Stands);
     }
 }
 

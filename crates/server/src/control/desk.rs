@@ -70,6 +70,8 @@ pub(super) struct Desk {
     queue: usize,
     /// Whether what is in the log is in the ledger.
     loaded: bool,
+    /// Rings when an agent has gone offline.
+    pub(super) gone: Arc<Notify>,
 }
 
 impl Desk {
@@ -91,6 +93,7 @@ impl Desk {
             presence: Presence::new(silence, told),
             queue,
             loaded: false,
+            gone: Arc::default(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Desk {
             let event = self.event(Kind::AGENT_OFFLINE, now, Object::of(&Empty::default()), &name);
             self.append(&[event]).await?;
             self.presence.set(&name, false, now);
+            self.gone.notify_one();
             self.figures();
         }
         Ok(())

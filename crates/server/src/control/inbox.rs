@@ -95,12 +95,15 @@ impl Inbox {
         self.current().await?;
         let mut found = self.look(&ids, now).await?;
         // Whatever is decided now is decided about what is.
-        let due: Vec<Standing> = found
+        let mut due: Vec<Standing> = found
             .iter()
             .flatten()
             .filter(|one| one.next.is_some())
             .cloned()
             .collect();
+        // One that is asked for twice is written once.
+        due.sort_by_key(|one| one.approval.seq);
+        due.dedup_by_key(|one| one.approval.seq);
         if !due.is_empty() {
             self.settle(&due, now).await?;
             self.current().await?;

@@ -6,6 +6,7 @@
 
 mod action;
 mod approvals;
+mod closing;
 mod desk;
 mod downlink;
 mod ends;
@@ -43,6 +44,7 @@ use crate::{
     shutdown::Tasks,
     views::{Views, commands},
 };
+use closing::Closing;
 use desk::Desk;
 use inbox::Inbox;
 use queue::{Asking, Waiting};
@@ -116,8 +118,11 @@ impl Control {
             limits.agent_silence,
             told.clone(),
         );
+        let gone = desk.gone.clone();
         tasks.spawn("control", run(desk, queue, told, tasks.clone()));
         let (inbox, decisions) = Asking::new("approvals", "approvals_queue");
+        let closing = Closing::new(log.clone(), views.clone(), metrics.clone(), &limits);
+        tasks.spawn("closing", closing::run(closing, gone, tasks.clone()));
         let owner = Inbox::new(log.clone(), views.clone(), metrics, limits.approval_wait);
         tasks.spawn("approvals", inbox::run(owner, decisions, tasks.clone()));
         Self {

@@ -4,9 +4,11 @@
 //! Time is a number that the test counts up, so nothing depends on how fast the machine is. A run is its seed: it is printed, and
 //! `SEED=n cargo nextest run -p turnwire-server control::tests` runs that one alone.
 
+mod inbox;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use turnwire_log::{
     Limit, Log, ReadError,
     faulty::{Faults, Faulty},
@@ -19,6 +21,7 @@ use turnwire_proto::{
 
 use super::{
     desk::{Desk, Order, Taken},
+    ends::End,
     ledger::RESULT_WAIT_MS,
     presence::Held,
 };
@@ -354,11 +357,41 @@ fn asked(dice: &mut Dice, model: &Model) -> Ask {
     }
 }
 
+/// Who waits for each command's end, and how it was told.
+#[derive(Default)]
+struct Waiters(Vec<(EventId, oneshot::Receiver<Command>, Option<State>)>);
+
+impl Waiters {
+    /// Waits for what nobody waits for yet.
+    async fn wait(&mut self, desk: &mut Desk, model: &Model) {
+        for one in &model.known {
+            if self.0.iter().all(|(id, ..)| *id != one.id) {
+                match desk.end(&one.id).await.unwrap() {
+                    End::Come(command) => assert_eq!(command.state, one.state),
+                    End::ToCome(told) => self.0.push((one.id, told, None)),
+                }
+            }
+        }
+    }
+
+    /// Each was told when its command had ended, of that end, and not before.
+    fn agree(&mut self, model: &Model, what: &str) {
+        for (id, told, known) in &mut self.0 {
+            if let Ok(command) = told.try_recv() {
+                *known = Some(command.state);
+            }
+            let ended = model.state(*id).filter(|state| state.is_final());
+            assert_eq!(*known, ended, "{what}: who waits for {id}");
+        }
+    }
+}
+
 async fn run(seed: u64) {
     let (mut dice, dir) = (Dice(seed), tempfile::tempdir().unwrap());
     let (log, faults) = Faulty::new(MemoryLog::new());
     let (mut model, mut now) = (Model::default(), 1_000_000_i64);
     let mut real = Real::open(Arc::new(log), faults, dir.path()).await;
+    let mut waiters = Waiters::default();
     for step in 0..STEPS {
         now += match dice.below(40) {
             0 => RESULT_WAIT_MS,
@@ -367,6 +400,7 @@ async fn run(seed: u64) {
         let at = Timestamp::from_millis(now).unwrap();
         if dice.below(25) == 0 {
             real = real.restart(dir.path()).await;
+            waiters = Waiters::default();
         }
         let ask = asked(&mut dice, &model);
         if let Ask::Take(agent, _) = &ask {
@@ -400,6 +434,8 @@ async fn run(seed: u64) {
             }
         }
         agree(&mut real.desk, &mut model, &what).await;
+        waiters.agree(&model, &what);
+        waiters.wait(&mut real.desk, &model).await;
     }
     legal(&*real.log, &model, seed).await;
 }

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use rusqlite::Transaction;
 use turnwire_proto::{
-    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Message, ModelChanged, Note, Seq, SessionEnd, SessionStart,
-    StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
+    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionEnd,
+    SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
 };
 
 use super::{
     approvals, preview,
-    sessions::{self, IDLE, RUNNING, Session, THINKING},
-    tools, turns,
+    sessions::{self, IDLE, RUNNING, STALLED, Session, THINKING},
+    silent, tools, turns,
     turns::Turn,
     used::Used,
 };
@@ -40,8 +40,22 @@ pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<(
     let mut entries: HashMap<&str, Entry<'_>> = HashMap::new();
     for event in events {
         let Some(id) = event.session_id.as_ref().map(AsRef::<str>::as_ref) else {
+            // The server alone writes these; they are about all sessions of an agent.
+            let agents = match event.kind.as_str() {
+                "agent_offline" => sessions::agent_left,
+                "agent_online" => sessions::agent_came,
+                _ => continue,
+            };
+            write(db, std::mem::take(&mut entries))?;
+            agents(db, event)?;
             continue;
         };
+        // The server alone writes it. What the session had is gone, and this does not begin it anew.
+        if event.kind == Kind::HISTORY_TRIMMED {
+            write(db, std::mem::take(&mut entries))?;
+            sessions::erased(db, id)?;
+            continue;
+        }
         if !entries.contains_key(id) {
             let session = sessions::of(db, id, event)?;
             let turn = None;
@@ -52,15 +66,37 @@ pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<(
             entry.take(event)?;
         }
     }
+    write(db, entries)
+}
+
+fn write(db: &Transaction<'_>, entries: HashMap<&str, Entry<'_>>) -> rusqlite::Result<()> {
     entries.into_values().try_for_each(|mut entry| {
         entry.put_back()?;
         entry.session.store(db)
     })
 }
 
+/// What the server says of a session from which nothing comes: no sign of life.
+fn is_of_silence(event: &Event) -> bool {
+    match event.kind.as_str() {
+        "turn_state_changed" => preview::body::<TurnState>(&event.data).state == STALLED,
+        "turn_end" => is_the_servers(event),
+        _ => false,
+    }
+}
+
+/// Whether a turn was closed because nobody was there to end it.
+fn is_the_servers(event: &Event) -> bool {
+    preview::body::<silent::Closed>(&event.data).by == silent::SERVER
+}
+
 impl Entry<'_> {
     fn take(&mut self, event: &Event) -> rusqlite::Result<()> {
         let (data, at) = (&event.data, event.timestamp);
+        if !is_of_silence(event) {
+            self.session.lives(event);
+            self.wake(at)?;
+        }
         match event.kind.as_str() {
             "session_start" => {
                 self.models(preview::body::<SessionStart>(data).model.as_deref());
@@ -145,6 +181,18 @@ impl Entry<'_> {
             self.session.enter(state, at);
         }
         Ok(())
+    }
+
+    /// What is heard of a session that was still: it goes on.
+    fn wake(&mut self, at: Timestamp) -> rusqlite::Result<()> {
+        if !self.session.is(STALLED) {
+            return Ok(());
+        }
+        if tools::any_open(self.db, self.session.n)? {
+            self.session.enter(RUNNING, at);
+            return Ok(());
+        }
+        self.go_on_from(&[STALLED], at)
     }
 
     /// Whether it stands still until a person decides, whatever else it does meanwhile.
@@ -244,12 +292,30 @@ impl Entry<'_> {
         Ok(())
     }
 
+    /// The turn in hand is over as far as anybody knows; its own end, if it comes yet, is what counts.
+    fn abandoned(&mut self, event: &Event, body: &TurnEnd) -> rusqlite::Result<()> {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) else {
+            return Ok(());
+        };
+        turn.close(event, body.note.as_deref().unwrap_or_default());
+        self.session.spend(turn.counts());
+        let place = turn.place();
+        self.leave_turn(place, event)?;
+        if !self.session.is("offline") && !self.open()? {
+            self.session.enter("failed", event.timestamp);
+        }
+        Ok(())
+    }
+
     fn turn_end(&mut self, event: &Event, body: &TurnEnd) -> rusqlite::Result<()> {
         if !self.find(event)? {
             let turn = turns::insert(self.db, self.session.n, event)?;
             self.turn = Some(turn);
         }
         let Some(turn) = &mut self.turn else { return Ok(()) };
+        if is_the_servers(event) {
+            return self.abandoned(event, body);
+        }
         turn.saw(event);
         // It is told twice.
         if turn.has_end() {

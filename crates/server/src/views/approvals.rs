@@ -21,6 +21,8 @@ pub(super) const TABLES: &str = "
         updated TEXT, always INTEGER NOT NULL DEFAULT 0, last_seq INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX approvals_last ON approvals(last_seq);
+    CREATE INDEX approvals_session ON approvals(session_id);
+    CREATE INDEX approvals_inbox ON approvals(seq) WHERE state = 'pending';
     CREATE INDEX approvals_pending ON approvals(session) WHERE state = 'pending';
     CREATE INDEX approvals_next ON approvals(seq) WHERE state = 'pending' AND next IS NOT NULL;
     CREATE INDEX approvals_expires ON approvals(expires) WHERE state = 'pending' AND expires IS NOT NULL;
@@ -61,6 +63,16 @@ pub(crate) struct Due {
     pub(crate) rows: Vec<Standing>,
     pub(crate) then: Option<Timestamp>,
     pub(crate) pending: i64,
+}
+
+/// An approval that has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    pub(crate) standing: Standing,
+    /// What people call its session.
+    pub(crate) title: Option<String>,
+    /// Where the event stands that changed it.
+    pub(crate) changed: Seq,
 }
 
 const COLUMNS: &str =
@@ -147,7 +159,14 @@ pub(crate) fn list(
     visible: impl Fn(&str) -> bool,
     limit: usize,
 ) -> rusqlite::Result<Paged<Approval>> {
-    let mut sql = format!("SELECT {COLUMNS} FROM approvals WHERE seq < ?");
+    // The question that is asked most is answered by what is pending alone, however much was decided.
+    let inbox = filter.states == [State::Pending] && filter.session.is_none();
+    let index = if inbox {
+        "INDEXED BY approvals_inbox WHERE state = 'pending' AND"
+    } else {
+        "WHERE"
+    };
+    let mut sql = format!("SELECT {COLUMNS} FROM approvals {index} seq < ?");
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(from_seq(filter.before.unwrap_or(Seq::MAX)))];
     let mut one_of = |column: &str, wanted: Vec<String>| {
         if !wanted.is_empty() {
@@ -158,10 +177,7 @@ pub(crate) fn list(
     };
     one_of("agent", filter.agents.iter().map(ToString::to_string).collect());
     one_of("session_id", filter.session.iter().map(ToString::to_string).collect());
-    // Said in words, so that the index of what is pending serves the question that is asked most.
-    if filter.states == [State::Pending] {
-        sql.push_str(" AND state = 'pending'");
-    } else {
+    if !inbox {
         one_of("state", filter.states.iter().map(ToString::to_string).collect());
     }
     sql.push_str(" ORDER BY seq DESC");
@@ -221,6 +237,30 @@ pub(crate) fn due(db: &Connection, wait: std::time::Duration, now: Timestamp, li
         then: then.into_iter().flatten().min().and_then(Timestamp::from_millis),
         pending: pending.unwrap_or_default(),
     })
+}
+
+/// The next approvals that have changed since a place, in the order of their last changes.
+pub(crate) fn news(
+    db: &Connection,
+    after: Seq,
+    wait: std::time::Duration,
+    now: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<News>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, last_seq, (SELECT title FROM sessions WHERE id = session_id) FROM approvals
+         WHERE last_seq > ?1 ORDER BY last_seq LIMIT ?2"
+    );
+    let (wait, limit) = (millis(wait), i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut statement = db.prepare_cached(&sql)?;
+    let news = statement.query_map(params![from_seq(after), limit], |row| {
+        Ok(News {
+            standing: standing(row, wait, now)?,
+            changed: row.get(21).map(to_seq)?,
+            title: row.get(22)?,
+        })
+    })?;
+    news.collect()
 }
 
 /// Where the newest event stands that changed an approval.

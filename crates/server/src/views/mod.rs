@@ -8,6 +8,7 @@ pub(crate) mod commands;
 mod preview;
 pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod silent;
 pub(crate) mod state;
 pub(crate) mod tools;
 pub(crate) mod turns;
@@ -29,7 +30,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -84,6 +85,11 @@ const VIEWS: &[View] = &[
         forget: search::forget,
     },
 ];
+
+/// One line of a text, at most 160 characters.
+pub(crate) fn one_line(text: &str) -> String {
+    preview::line(text)
+}
 
 /// Of what [`activity`] folds beside its session.
 fn with_sessions(_: &Transaction<'_>, _: &[Event]) -> rusqlite::Result<()> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
-use turnwire_proto::{Event, Kind, Seq, Timestamp, Usage, Visibility};
+use turnwire_proto::{Event, Kind, Name, Seq, Timestamp, Usage, Visibility};
 
 use super::{FORGET, from_seq, moment, to_seq, used::Used};
 
@@ -18,9 +18,10 @@ pub(super) fn tables() -> String {
             started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
             events INTEGER NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0, tool_calls INTEGER NOT NULL DEFAULT 0,
             tool_failures INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, unread INTEGER NOT NULL DEFAULT 0,
-            context_tokens INTEGER, context_window INTEGER, {}
+            context_tokens INTEGER, context_window INTEGER, alive INTEGER NOT NULL, alive_seq INTEGER NOT NULL, {}
         ) STRICT;
-        CREATE INDEX sessions_last ON sessions(last_seq);",
+        CREATE INDEX sessions_last ON sessions(last_seq);
+        CREATE INDEX sessions_agent ON sessions(agent);",
         Used::COLUMNS
     )
 }
@@ -31,6 +32,9 @@ pub(super) const IDLE: &str = "idle";
 pub(super) const THINKING: &str = "thinking";
 /// It waits for a tool.
 pub(super) const RUNNING: &str = "running_tool";
+
+/// It works on a turn, and nothing was heard of it for long.
+pub(super) const STALLED: &str = "stalled";
 
 /// One session, as `/api/sessions` shows it and as the table has it.
 #[derive(Clone, Debug, Serialize)]
@@ -68,11 +72,16 @@ pub(crate) struct Session {
     pub(crate) last_seq: Seq,
     #[serde(skip)]
     used: Used,
+    /// When and where it last gave a sign of life; what the server says of its silence is none.
+    #[serde(skip)]
+    alive: Timestamp,
+    #[serde(skip)]
+    alive_seq: Seq,
 }
 
 const COLUMNS: &str = "n, id, title, agent, source, model, state, since, last_text, started, last_activity, events, turns, tool_calls,
     tool_failures, errors, unread, context_tokens, context_window, first_seq, last_seq, input_tokens, output_tokens, cache_read,
-    cache_creation, cost_usd";
+    cache_creation, cost_usd, alive, alive_seq";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let used = Used::read(row, 21)?;
@@ -101,6 +110,8 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         usage: used.usage(),
         cost_usd: used.cost_usd,
         used,
+        alive: moment(row, 26)?,
+        alive_seq: row.get(27).map(to_seq)?,
     })
 }
 
@@ -139,8 +150,8 @@ pub(super) fn of(db: &Transaction<'_>, id: &str, event: &Event) -> rusqlite::Res
         return Ok(session);
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO sessions(id, source, state, since, started, last_activity, first_seq, last_seq)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, ?5)",
+        "INSERT INTO sessions(id, source, state, since, started, last_activity, first_seq, last_seq, alive, alive_seq)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?4, ?5, ?5, ?4, ?5)",
     )?;
     let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
     insert.execute(params![id, event.source.as_str(), IDLE, at, seq])?;
@@ -158,6 +169,12 @@ impl Session {
         {
             self.agent = Some(agent.as_str().to_owned());
         }
+    }
+
+    /// What every event changes that is a sign of life. A clock that is ahead does not keep a session alive.
+    pub(super) fn lives(&mut self, event: &Event) {
+        self.alive = self.alive.max(event.timestamp).min(Timestamp::now());
+        self.alive_seq = event.seq;
     }
 
     pub(super) fn is(&self, state: &str) -> bool {
@@ -187,7 +204,7 @@ impl Session {
             "UPDATE sessions SET title = ?2, agent = ?3, model = ?4, state = ?5, since = ?6, last_text = ?7, last_activity = ?8,
                 last_seq = ?9, events = ?10, turns = ?11, tool_calls = ?12, tool_failures = ?13, errors = ?14, unread = ?15,
                 context_tokens = ?16, context_window = ?17, input_tokens = ?18, output_tokens = ?19, cache_read = ?20,
-                cache_creation = ?21, cost_usd = ?22
+                cache_creation = ?21, cost_usd = ?22, alive = ?23, alive_seq = ?24
              WHERE n = ?1",
         )?;
         update.execute(params![
@@ -213,9 +230,86 @@ impl Session {
             self.used.cache_read,
             self.used.cache_creation,
             self.used.cost_usd,
+            self.alive.millis(),
+            from_seq(self.alive_seq),
         ])?;
         Ok(())
     }
+}
+
+/// Sessions that were last heard of before `old`, or are not among the `keep` latest active ones, the oldest first. One that has
+/// something open is not over, however old it is.
+pub(crate) fn surplus(
+    db: &Connection,
+    old: Option<Timestamp>,
+    keep: Option<u64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Name>> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let oldest_kept: Option<i64> = match keep {
+        None => None,
+        Some(keep) => db
+            .prepare_cached("SELECT last_seq FROM sessions ORDER BY last_seq DESC LIMIT 1 OFFSET ?1")?
+            .query_row([number(keep.saturating_sub(1))], |row| row.get(0))
+            .optional()?,
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2)
+            AND NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
+            AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
+            AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))
+         ORDER BY last_seq LIMIT ?3",
+    )?;
+    let bounds = params![
+        old.map_or(i64::MIN, Timestamp::millis),
+        oldest_kept.unwrap_or(i64::MIN),
+        number(limit as u64)
+    ];
+    let ids = statement.query_map(bounds, |row| row.get::<_, String>(0))?;
+    let ids: Vec<String> = ids.collect::<rusqlite::Result<_>>()?;
+    Ok(ids.iter().filter_map(|id| Name::new(id).ok()).collect())
+}
+
+/// A session was deleted with all that was in it.
+pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+    let Some(n) = number(db, id)? else { return Ok(()) };
+    for table in ["turns", "tool_calls", "approvals"] {
+        db.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
+            .execute([n])?;
+    }
+    db.prepare_cached("DELETE FROM commands WHERE session = ?1")?
+        .execute([id])?;
+    db.prepare_cached("DELETE FROM sessions WHERE n = ?1")?.execute([n])?;
+    Ok(())
+}
+
+/// An agent's downlink has ended, and with it what its sessions did.
+pub(super) fn agent_left(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached(
+        "UPDATE sessions SET state = 'offline', since = ?2 WHERE agent = ?1 AND state NOT IN ('done', 'failed', 'offline')",
+    )?;
+    update.execute(params![
+        event.agent.as_ref().map(AsRef::<str>::as_ref),
+        event.timestamp.millis()
+    ])?;
+    Ok(())
+}
+
+/// It is there again: its sessions go on with what they have open.
+pub(super) fn agent_came(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached(
+        "UPDATE sessions SET since = ?2, state = CASE
+            WHEN NOT EXISTS (SELECT 1 FROM turns WHERE session = n AND ended IS NULL) THEN 'idle'
+            WHEN EXISTS (SELECT 1 FROM approvals WHERE session = n AND state = 'pending') THEN 'needs_approval'
+            WHEN EXISTS (SELECT 1 FROM tool_calls WHERE session = n AND ended IS NULL) THEN 'running_tool'
+            ELSE 'thinking' END
+         WHERE agent = ?1 AND state = 'offline'",
+    )?;
+    update.execute(params![
+        event.agent.as_ref().map(AsRef::<str>::as_ref),
+        event.timestamp.millis()
+    ])?;
+    Ok(())
 }
 
 /// A session of which nothing is kept is none; one that goes on keeps what it has counted.

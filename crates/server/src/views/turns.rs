@@ -5,8 +5,8 @@
 //! - an end joins the newest row of its id that has none, else it makes one, unless that turn has ended already;
 //! - a turn that another one cuts short, or the session's end, is closed with a note; its own end, if it comes yet, is what counts.
 //!
-//! A turn whose agent has died stays open here: nothing in the log says that it has ended. Whoever watches over agents finds it by
-//! [`in_flight`] and appends its `turn_end`, which closes it like any other.
+//! A turn whose agent has died stays open here: nothing in the log says that it has ended. The server finds it ([`super::silent`])
+//! and appends a `turn_end` that says `by: "server"`; that closes it, and its own end, if it comes yet, is what counts.
 
 use std::collections::BTreeMap;
 

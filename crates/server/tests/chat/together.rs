@@ -45,13 +45,21 @@ async fn a_message_is_answered_piece_by_piece_and_then_as_a_whole() {
     let mut agent = Played::start(&world, "a").await;
     let mut tab = Tab::open(&world, "").await;
     tab.send(&message("hello")).await;
-    let accepted = tab.one("accepted").await;
+    let mut frames = tab.until("accepted").await;
+    let accepted = frames.last().unwrap().clone();
     let command = streamed_turn(&world, &mut agent, &["Hel", "lo, ", "you."]).await;
     assert_eq!(
         (&accepted["id"], &accepted["session_id"]),
         (&command["id"], &command["session_id"])
     );
-    let frames = tab.until("done").await;
+    frames.extend(tab.until("done").await);
+    let said = of(&frames, "message");
+    assert_eq!(
+        (said.len(), &said[0]["content"]),
+        (1, &json!("hello")),
+        "the turn is there from its first word"
+    );
+    assert_eq!(said[0]["message_id"], command["id"]);
     assert_eq!(words(&frames), "Hello, you.", "nothing twice: {frames:#?}");
     let done = frames.last().unwrap();
     for (field, value) in [

@@ -8,11 +8,13 @@ mod approvals_end;
 mod approvals_kept;
 mod approvals_keys;
 mod client;
+mod closing;
 mod commands;
 mod downlink;
 mod hooks;
 mod keys;
 mod line;
+mod notify;
 mod restart;
 #[expect(dead_code, reason = "shared with the other suite, which uses all of it")]
 #[path = "../it/stream.rs"]

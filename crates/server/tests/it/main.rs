@@ -11,6 +11,7 @@ mod metrics;
 mod observer;
 mod opening;
 mod places;
+mod pruned;
 mod publish;
 mod recorded;
 mod refusals;

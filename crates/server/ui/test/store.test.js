@@ -215,3 +215,23 @@ test('a summary follows what its session does', () => {
   for (const event of RUN) summary.apply(event);
   assert.equal(summary.session.value.turns, 1, 'what it has already is passed over');
 });
+
+test('a summary goes offline with its agent and comes back with it, and what is heard wakes a stalled one', () => {
+  const summary = Summary.from('s', RUN[0]);
+  const heard = (/** @type {object[]} */ ...events) => {
+    for (const event of placed(events, summary.session.value.last_seq + 1)) {
+      if (event.session_id) summary.apply(event);
+      else summary.agent(event);
+    }
+    return summary.session.value.state;
+  };
+  const agent = (/** @type {string} */ type) => ({ ...p.event(type, {}), session_id: undefined });
+  assert.equal(heard(p.turn('x'), p.ask('a', 'Bash', {}), p.state('thinking')), 'needs_approval', 'it stands still while it waits');
+  assert.equal(heard(agent('agent_offline')), 'offline');
+  assert.equal(heard(agent('agent_online')), 'needs_approval');
+  assert.equal(heard(p.ask('b', 'Bash', {}), p.decide('a', 'denied')), 'needs_approval');
+  assert.equal(heard(p.decide('b', 'denied')), 'thinking');
+  assert.equal(heard(p.state('stalled')), 'stalled');
+  assert.equal(heard(p.message('still here')), 'thinking');
+  assert.equal(heard(p.end(), agent('agent_offline')), 'done');
+});

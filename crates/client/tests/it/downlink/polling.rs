@@ -215,3 +215,36 @@ async fn a_poll_that_hears_that_another_has_taken_its_place_ends() {
     assert_eq!(next(&mut link).await, None);
     assert!(matches!(link.ended().await, Ended::Replaced));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_another_log_answers_asks_for_a_report_and_goes_on_in_that_log() {
+    const OTHER: &str = "5b1e4f0e-7f1c-4f3a-9a55-0d7f1f1f9b7e";
+    let _still = still();
+    let of = |epoch: &str, cursor: u64, these: &[u64]| {
+        let list: Vec<_> = these.iter().copied().map(json).collect();
+        let body = format!(
+            "{{\"cursor\":{cursor},\"epoch\":\"{epoch}\",\"commands\":[{}]}}",
+            list.join(",")
+        );
+        answer("200 OK", "Content-Type: application/json\r\n", &body)
+    };
+    // The other log's first order stands where the one before had its own.
+    let (mut link, server) = fall_back(vec![of(EPOCH, 5, &[5]), of(OTHER, 4, &[4]), Reply::new("", Then::Hold)]);
+    assert_eq!(three_silent(&mut link).await, [1, 2, 3]);
+    assert_eq!(orders(&mut link, 1).await, [5]);
+    let Some(Item::Sync { reason }) = next(&mut link).await else {
+        panic!("no report was asked for")
+    };
+    assert_eq!(reason, "cursor_unknown");
+    assert_eq!(orders(&mut link, 1).await, [4]);
+    let epochs = [EPOCH, OTHER].map(|epoch| epoch.parse().unwrap());
+    assert_eq!(link.position(), Some((seq(4), Some(epochs[1]))));
+    for _ in 0..4 {
+        server.request();
+    }
+    for (after, epoch) in [(5, epochs[0]), (4, epochs[1])] {
+        let request = server.request();
+        let wanted = format!("GET /api/agent/wake?after={after}&epoch={epoch}&");
+        assert!(request.starts_with(&wanted), "{wanted}: {}", line(&request));
+    }
+}

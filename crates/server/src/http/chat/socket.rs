@@ -4,6 +4,8 @@
 //! message is given, so nothing of the turn is missed and nothing of another session is ever read. Nothing that happens to the
 //! socket reaches the agent.
 
+mod heed;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -24,23 +26,19 @@ use turnwire_formats::chat::{Chat as Wire, Frame, Mapped, gap};
 use turnwire_log::{Limit, Page};
 use turnwire_proto::{
     Code, ControlFrame, Event, EventId, Kind, Name, Selector, Seq,
-    approval::Decision,
     command::{Action, Command, State as Stands},
 };
 
 use super::{
     super::{
         App, Refusal,
-        commands::{ORDER, lifetime},
+        commands::ORDER,
         query::{self, EventQuery},
     },
-    inbound::{self, Inbound},
-    is_unsaid, reply,
-    said::{self, Said},
+    is_unsaid, reply, said,
 };
 use crate::{
-    auth::{Auth, Chat, Control, Grant, Via},
-    control::{Order, checked},
+    auth::{Auth, Chat, Grant, Via},
     deliver::{Held, jitter},
     hub::{Start, Subscription},
     observe::Metrics,
@@ -407,187 +405,6 @@ impl Socket {
             Message::Close(_) => Err(End::Gone),
             Message::Ping(_) | Message::Pong(_) => Ok(()),
         }
-    }
-
-    async fn heed(&mut self, text: &str) -> Result<(), End> {
-        let (label, read) = inbound::read(text);
-        let done = match read {
-            Ok(Inbound::Message(message)) => self.message(message).await?,
-            Ok(Inbound::Command(command)) => self.command(command).await?,
-            Ok(Inbound::Resume(resume)) => self.resume(resume).await?,
-            Ok(Inbound::Approval(response)) => self.decide(response).await,
-            Ok(Inbound::Ping) => Ok(Some(Frame::new("pong"))),
-            Err(refusal) => Err(refusal),
-        };
-        let answer = match done {
-            Ok(answer) => answer,
-            Err(refusal) => {
-                let error = with_refusal(Frame::new("error"), &refusal);
-                Some(error.with_some("of", label.kind).with_some("id", label.id))
-            }
-        };
-        self.send(answer).await
-    }
-
-    /// The session that a frame is about: the one that is read, or the one that it names.
-    fn session(&self, named: Option<Name>) -> Result<Option<Name>, Refusal> {
-        match (&self.reading, named) {
-            (Some(reading), Some(named)) if reading.session != named => {
-                let text = format!(
-                    "this socket is of session {}: another one has one of its own",
-                    reading.session
-                );
-                Err(Refusal::field("session_id", text))
-            }
-            (Some(reading), _) => Ok(Some(reading.session.clone())),
-            (None, Some(named)) => said::may_chat(&self.grant, &named).map(|()| Some(named)),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Reads this session, if none is read yet.
-    async fn enter(&mut self, session: &Name) -> Result<Result<(), Refusal>, End> {
-        if self.reading.is_some() {
-            return Ok(Ok(()));
-        }
-        match read(&self.app, &self.grant, session, Start::Live).await {
-            Ok(reading) => self.begin(Some(reading)).await.map(Ok),
-            Err(refusal) => Ok(Err(refusal)),
-        }
-    }
-
-    async fn message(&mut self, message: inbound::Message) -> Result<Result<Option<Frame>, Refusal>, End> {
-        let grant = self.grant.controlling();
-        let (said, ready) = match self.prepare(message, &grant).await {
-            Ok(ready) => ready,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        // Before it is given, so that nothing of its turn is missed.
-        if let Some(session) = ready.session().cloned()
-            && let Err(refusal) = self.enter(&session).await?
-        {
-            return Ok(Err(refusal));
-        }
-        let given = said::give(&self.app, &grant, &said, ready).await;
-        Ok(given.and_then(|command| self.accepted(command)))
-    }
-
-    async fn prepare(
-        &mut self,
-        message: inbound::Message,
-        grant: &Grant<Control>,
-    ) -> Result<(Said, said::Ready), Refusal> {
-        let session = self.session(message.session_id)?;
-        let usual = self.agent.clone();
-        let said = Said {
-            agent: message.agent,
-            user_id: message.user_id,
-            project_id: message.project_id,
-            id: message.id,
-            ..Said::of(message.content, message.message)?
-        };
-        let ready = said::ready(&self.app, grant, &said, session, usual).await?;
-        Ok((said, ready))
-    }
-
-    fn accepted(&mut self, command: Command) -> Result<Option<Frame>, Refusal> {
-        let here = self.reading.as_ref().map(|reading| &reading.session);
-        if command.session_id.as_ref() != here {
-            let text = "`id` is of a message of another session";
-            return Err(Refusal::new(Code::Conflict, text).with("field", "id"));
-        }
-        let frame = Frame::new("accepted")
-            .with("id", &command.id)
-            .with("session_id", &command.session_id);
-        let frame = frame.with("agent", &command.agent).with("state", &command.state);
-        self.agent = Some(command.agent);
-        Ok(Some(frame))
-    }
-
-    async fn command(&mut self, frame: inbound::Command) -> Result<Result<Option<Frame>, Refusal>, End> {
-        let order = match self.order(frame).await {
-            Ok(order) => order,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if let Some(session) = order.session_id.clone()
-            && let Err(refusal) = self.enter(&session).await?
-        {
-            return Ok(Err(refusal));
-        }
-        let given = self.app.control().issue(&self.grant.controlling(), order).await;
-        Ok(given.and_then(|command| self.accepted(command)))
-    }
-
-    async fn order(&mut self, frame: inbound::Command) -> Result<Order, Refusal> {
-        let session = self.session(frame.session_id)?;
-        let text = "`session_id` must say which session the command is about: this socket is of none yet";
-        let session = session.ok_or_else(|| Refusal::field("session_id", text))?;
-        let args = frame.args.unwrap_or_else(turnwire_proto::Object::empty);
-        let args = checked(frame.action, "args.", &args)?;
-        let agent = match frame.agent.or_else(|| self.agent.clone()) {
-            Some(agent) => Some(agent),
-            None => said::agent_of(&self.app, Some(&session)).await?,
-        };
-        let (agent, _) = self.app.control().addressee(agent).await?;
-        Ok(Order {
-            id: frame.id,
-            agent,
-            session_id: Some(session),
-            action: frame.action,
-            args,
-            actor: self.grant.principal().name().to_string(),
-            lifetime: lifetime(None)?,
-        })
-    }
-
-    /// Reads from a place on. What came before the hello that answers it is not of that reading.
-    async fn resume(&mut self, resume: inbound::Resume) -> Result<Result<Option<Frame>, Refusal>, End> {
-        let session = self.session(resume.session_id).and_then(|session| {
-            session.ok_or_else(|| Refusal::field("session_id", "`session_id` must say which session is resumed"))
-        });
-        let start = Start::After(resume.after, resume.epoch);
-        let reading = match session {
-            Ok(session) => read(&self.app, &self.grant, &session, start).await,
-            Err(refusal) => Err(refusal),
-        };
-        match reading {
-            Ok(reading) => self.begin(Some(reading)).await.map(|()| Ok(None)),
-            Err(refusal) => Ok(Err(refusal)),
-        }
-    }
-
-    /// Decides an approval of the session that is read; that it was decided comes as an event, too.
-    async fn decide(&mut self, response: inbound::ApprovalResponse) -> Result<Option<Frame>, Refusal> {
-        let inbound::ApprovalResponse {
-            approval_id: id,
-            decision,
-            message,
-            arguments,
-            always,
-            ..
-        } = response;
-        let found = self.app.control().wait_approval(&id, Instant::now()).await?;
-        let here = self.reading.as_ref().map(|reading| &reading.session);
-        if !found.is_some_and(|found| Some(&found.session_id) == here) {
-            let text = format!("there is no approval {id} in this socket's session");
-            return Err(Refusal::new(Code::NotFound, text).with("field", "approval_id"));
-        }
-        let decision = Decision {
-            decision,
-            message,
-            arguments,
-            always: always.unwrap_or(false),
-        };
-        let decided = self
-            .app
-            .control()
-            .decide(&self.grant.controlling(), &id, decision)
-            .await?;
-        let frame = Frame::new("accepted").with("approval_id", &decided.id);
-        let frame = frame
-            .with("session_id", &decided.session_id)
-            .with("state", &decided.state);
-        Ok(Some(frame))
     }
 }
 
