@@ -1,6 +1,8 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod approvals;
