@@ -30,7 +30,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,

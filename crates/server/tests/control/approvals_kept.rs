@@ -135,7 +135,7 @@ async fn what_time_does_is_written_when_the_store_works_again() {
     let (world, faults) = faulty().await;
     let now = Timestamp::now().millis();
     let mut one = request("s", "r", "Bash");
-    one["data"]["expires_at"] = json!(Timestamp::from_millis(now + 500).unwrap().to_string());
+    one["data"]["expires_at"] = json!(Timestamp::from_millis(now + 3000).unwrap().to_string());
     world.publish(&one).await;
     faults.fail_always(Call::Append, true);
     let before = faults.calls(Call::Append);
