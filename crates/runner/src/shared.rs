@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub reported: watch::Sender<()>,
     pub stop: watch::Sender<bool>,
     doing: Mutex<BTreeMap<Name, Doing>>,
+    /// Of the vendor's program, as it says it.
+    version: Mutex<Option<Name>>,
     /// Results on their way to the gateway: at most one an open order.
     errands: Mutex<JoinSet<()>>,
     tell: Tell,
@@ -112,6 +114,7 @@ impl Shared {
             reported: watch::Sender::new(()),
             stop: watch::Sender::new(false),
             doing: Mutex::default(),
+            version: Mutex::default(),
             errands: Mutex::default(),
             tell: Arc::clone(&config.tell),
         }
@@ -134,6 +137,19 @@ impl Shared {
             drop(all);
             self.reported.send_replace(());
         }
+    }
+
+    /// The vendor's program says which version it is.
+    pub(crate) fn runs(&self, version: Option<Name>) {
+        let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        if version.is_some() && *known != version {
+            *known = version;
+            self.reported.send_replace(());
+        }
+    }
+
+    pub(crate) fn version(&self) -> Option<Name> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn forget(&self, session: &Name) {
