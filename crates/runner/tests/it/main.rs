@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
 
+mod faults;
 mod orders;
 mod restart;
 mod turns;
