@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
 
 mod orders;
+mod protocols;
 mod restart;
 mod turns;
 mod vendor;
