@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tokio::{sync::watch, task::JoinSet};
@@ -23,9 +22,6 @@ use crate::{
     slots::Slots,
     state::{End, StateError, Store},
 };
-
-/// How long a result waits until the events before it are with the gateway.
-const PUBLISHED: Duration = Duration::from_secs(10);
 
 /// What happens, for whoever runs the runner.
 #[derive(Clone, Debug)]
@@ -162,7 +158,7 @@ impl Shared {
     pub(crate) fn tell_end(self: &Arc<Self>, id: EventId, end: End) {
         let shared = Arc::clone(self);
         self.errand(async move {
-            shared.outbox.published(PUBLISHED).await;
+            shared.outbox.published(shared.pace.published).await;
             let (said, told) = match end {
                 End::Done(None) => (Said::Done, Ok(())),
                 End::Done(Some(result)) => (Said::DoneWith(result), Ok(())),
