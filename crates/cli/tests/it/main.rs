@@ -5,6 +5,8 @@ mod agent;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;
