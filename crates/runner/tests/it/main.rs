@@ -4,6 +4,7 @@
 
 mod faults;
 mod orders;
+mod protocols;
 mod restart;
 mod turns;
 mod vendor;
