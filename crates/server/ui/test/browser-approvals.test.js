@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { AWAY, launch, visitor } from '../testing/browser.js';
+import { AWAY, launch, reconnect, visitor } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
 import { Server } from '../testing/server.js';
 
@@ -207,8 +207,7 @@ test('a server that is killed and comes back leaves the question open, and it ca
   await page.locator('[data-connection=reconnecting]').waitFor();
   assert.equal(await approve.getAttribute('aria-disabled'), 'true', 'nothing is decided while nobody hears it');
   await server.up();
-  await page.getByRole('button', { name: 'Try now' }).click({ timeout: 1000 }).catch(() => {});
-  await page.locator('[data-connection=live]').waitFor();
+  await reconnect(page);
   await approve.click();
   await card(page, 'k-1').getByText(/^approved by /).waitFor();
   quiet(AWAY);
