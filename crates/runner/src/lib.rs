@@ -41,6 +41,7 @@ mod login;
 mod orders;
 mod outbox;
 pub mod process;
+mod rpc;
 mod runner;
 mod session;
 mod shared;

@@ -298,6 +298,7 @@ impl Runner {
         for session in gone {
             self.sessions.remove(&session);
             self.shared.slots.free(&session);
+            self.shared.login.waits_no_more(&session);
             self.shared.forget(&session);
             if let Err(error) = self.recover(Some(&session)).await {
                 self.shared.tell(Notice::Trouble(error.to_string()));

@@ -218,7 +218,7 @@ impl Session {
             return;
         }
         while self.turn.is_none() && !self.waiting.is_empty() && !held && !*self.shared.stop.borrow() {
-            if self.shared.login.not_before().is_some() || !self.shared.slots.take(&id, &self.leave) {
+            if !self.shared.login.may_begin() || !self.shared.slots.take(&id, &self.leave) {
                 break;
             }
             let unread = self.waiting.len() as u64 - 1;
@@ -499,6 +499,7 @@ impl Session {
         }
         self.coalescer.finish(&mut self.ready);
         self.flush();
+        self.shared.login.waits_no_more(&self.id);
         self.shared.slots.free(&self.id);
         self.shared.forget(&self.id);
     }

@@ -95,7 +95,7 @@ fn link_ended(name: &Name, why: Ended) -> anyhow::Error {
     match why {
         Ended::Unauthorized(_) | Ended::Revoked(_) => exit::failure(
             exit::NO_PERMISSION,
-            format!("{why}; `turnwire token create --scope agent:{name},publish` makes a key for it"),
+            format!("{why}; `turnwire token create --name {name} --scope agent:{name},publish` makes a key for it"),
         ),
         Ended::Replaced => exit::failure(exit::FAILURE, format!("another program is agent {name} now")),
         why => exit::failure(exit::UNAVAILABLE, why.to_string()),

@@ -1,7 +1,11 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod api;
+#[cfg(test)]
+mod approvals;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]

@@ -307,6 +307,7 @@ impl Session {
                 .await;
         }
         turn.again(Attempt::Login);
+        self.shared.login.waits(&self.id);
         self.needs_login();
         let note = "nobody is signed in to the vendor: sign in there; it is tried again by itself";
         self.stand("needs_login_idle", Some(note.to_owned()));
@@ -344,6 +345,7 @@ impl Session {
     pub(super) async fn conclude(&mut self, ok: bool, note: Option<String>) {
         self.asks.clear();
         let Some(turn) = self.turn.take() else { return };
+        self.shared.login.waits_no_more(&self.id);
         let mut body = turn
             .end
             .as_ref()

@@ -5,4 +5,5 @@
 mod orders;
 mod restart;
 mod turns;
+mod vendor;
 mod world;

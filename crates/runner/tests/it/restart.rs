@@ -1,4 +1,4 @@
-//! What outlives a runner, and what does not.
+//! What outlives a runner, and what does not (`docs/protocol.md`, G1, G2, G7 and G9).
 
 use std::{fs, process::Command};
 

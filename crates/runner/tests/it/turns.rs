@@ -1,4 +1,4 @@
-//! A message, and the turn that comes of it.
+//! A message, and the turn that comes of it (`docs/protocol.md`, G3, G4, G5 and G8).
 
 use serde_json::json;
 
