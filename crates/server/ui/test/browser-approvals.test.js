@@ -128,6 +128,9 @@ test('a question is answered by what is chosen and typed, and the answers are to
   await server.publish(p.start(), p.turn('x'), p.ask('qu-1', 'AskUserQuestion', { questions }), p.state('needs_answer'));
   const { context, page, quiet } = await open('question');
   await card(page, 'qu-1').getByText('waits for an answer').waitFor();
+  await card(page, 'qu-1').getByRole('button', { name: 'Answer' }).click();
+  await card(page, 'qu-1').getByRole('alert').filter({ hasText: 'Nothing is chosen' }).waitFor();
+  assert.equal((await stands('qu-1')).state, 'pending');
   await card(page, 'qu-1').getByRole('group', { name: 'Which database?' }).getByRole('radio', { name: 'Postgres' }).check();
   for (const name of ['unit', 'fuzz']) await card(page, 'qu-1').getByRole('checkbox', { name }).check();
   await card(page, 'qu-1').getByRole('textbox', { name: 'A name?' }).fill('Turnwire');

@@ -111,6 +111,7 @@ test('a question is one thing that waits, also where its session says that it ne
   await row(page, 'one').getByRole('radio', { name: 'This' }).waitFor();
   await page.locator('[data-waiting="1"]').waitFor();
   assert.equal(await page.locator('.ask').count(), 1);
+  assert.equal(await page.getByRole('checkbox').count(), 0, 'a question has no answer that fits several');
   await page.keyboard.press('j');
   await row(page, 'one').getByRole('radio', { name: 'That' }).check();
   await page.keyboard.press('a');
