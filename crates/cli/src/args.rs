@@ -25,7 +25,7 @@ pub(crate) use send::Send;
 pub(crate) use steer::{Agents, Approvals, ApprovalsCommand, Approve, Deny, Order, What};
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
-/// Watch and replay what AI agents do, and never lose an event.
+/// Watch, replay and steer what AI agents do, and never lose an event.
 #[derive(Debug, Parser)]
 #[command(name = "turnwire", version, propagate_version = true, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Args {
