@@ -275,9 +275,6 @@ impl Session {
     /// Takes an order on: it is the agent's from now, and is done once. `false` when it is not to be done.
     async fn take(&mut self, work: &Work) -> bool {
         let (id, session) = (work.id, self.id.clone());
-        if self.shared.store.look(|state| state.taken(id).is_some()).await {
-            return false;
-        }
         let mut stop = self.shared.stop.subscribe();
         let acked = tokio::select! {
             acked = self.shared.link.ack(id, Said::Acked) => acked,

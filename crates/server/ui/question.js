@@ -2,15 +2,31 @@
 
 import { isObject, str } from './loose.js';
 
-/** @typedef {{ question: string, header: string, many: boolean, options: { label: string, description: string }[] }} Question */
+/** @typedef {{ id: string, question: string, header: string, many: boolean, options: { label: string, description: string }[] }} Question */
 
-/** Tools that ask so, and wait for their own arguments with `answers` beside them: a text for each question's text. */
-const TOOLS = new Set(['AskUserQuestion']);
+/**
+ * How each tool that asks so wants its answers, by the questions and what was chosen and typed for each.
+ * @type {Record<string, (args: unknown, questions: Question[], chosen: string[][]) => Record<string, unknown>>}
+ */
+const REPLIES = {
+  // Claude Code: its own arguments, and beside them a text for each question's text.
+  AskUserQuestion: (args, questions, chosen) => ({
+    ...(isObject(args) ? args : {}),
+    answers: Object.fromEntries(questions.map(({ question }, at) => [question, chosen[at].join(', ')]).filter(([, text]) => text !== '')),
+  }),
+  // Codex: by the questions' ids.
+  request_user_input: (_, questions, chosen) => ({
+    answers: Object.fromEntries(questions.map(({ id }, at) => [id, { answers: chosen[at] }])),
+  }),
+  // opencode: in the questions' order.
+  question: (_, _questions, chosen) => ({ answers: chosen }),
+};
 
-/** What is asked; none where it is no question of this form. @param {string} tool @param {unknown} args @returns {Question[]} */
+/** What is asked; none where it is no question of these forms. @param {string} tool @param {unknown} args @returns {Question[]} */
 export function questionsOf(tool, args) {
-  if (!TOOLS.has(tool) || !isObject(args) || !Array.isArray(args.questions)) return [];
-  const all = args.questions.map(read);
+  const list = Array.isArray(args) ? args : isObject(args) ? args.questions : undefined;
+  if (!Object.hasOwn(REPLIES, tool) || !Array.isArray(list)) return [];
+  const all = list.map(read);
   return all.every((question) => question !== null) ? all : [];
 }
 
@@ -19,18 +35,24 @@ function read(value) {
   if (!isObject(value) || typeof value.question !== 'string' || value.question === '') return null;
   const options = Array.isArray(value.options) ? value.options.filter(isObject) : [];
   return {
+    id: str(value.id) || value.question,
     question: value.question,
     header: str(value.header),
-    many: value.multiSelect === true,
+    many: value.multiSelect === true || value.multiple === true,
     options: options.map((option) => ({ label: str(option.label), description: str(option.description) })).filter(({ label }) => label !== ''),
   };
 }
 
-/** The arguments with what was answered: by question, what was chosen and typed. @param {unknown} args @param {Map<string, string[]>} chosen */
-export function answered(args, chosen) {
-  const answers = [...chosen].filter(([, words]) => words.length > 0).map(([question, words]) => [question, words.join(', ')]);
-  return { ...(isObject(args) ? args : {}), answers: Object.fromEntries(answers) };
-}
+/** The arguments that answer. @param {string} tool @param {unknown} args @param {Question[]} questions @param {string[][]} chosen */
+export const answered = (tool, args, questions, chosen) => REPLIES[tool](args, questions, chosen);
 
-/** What was answered, where it was. @param {unknown} args @returns {[string, string][]} */
-export const answersOf = (args) => (isObject(args) && isObject(args.answers) ? Object.entries(args.answers).map(([key, value]) => [key, str(value)]) : []);
+/** What was answered, by question, where it was. @param {Question[]} questions @param {unknown} args @returns {[string, string][]} */
+export function answersOf(questions, args) {
+  // An agent's own side may tell the answers alone.
+  const answers = isObject(args) && args.answers !== undefined ? args.answers : args;
+  return questions.map(({ id, question }, at) => {
+    const found = Array.isArray(answers) ? answers[at] : isObject(answers) ? (answers[question] ?? answers[id]) : undefined;
+    const words = isObject(found) ? found.answers : found;
+    return [question, Array.isArray(words) ? words.map(str).join(', ') : str(words)];
+  });
+}

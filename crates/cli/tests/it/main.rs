@@ -13,6 +13,8 @@ mod gateway;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
+mod player;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod run;
@@ -20,6 +22,8 @@ mod run;
 mod send;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod steer;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

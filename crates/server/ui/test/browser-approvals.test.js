@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { AWAY, launch, visitor } from '../testing/browser.js';
+import { AWAY, launch, reconnect, visitor } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
 import { Server } from '../testing/server.js';
 
@@ -128,6 +128,9 @@ test('a question is answered by what is chosen and typed, and the answers are to
   await server.publish(p.start(), p.turn('x'), p.ask('qu-1', 'AskUserQuestion', { questions }), p.state('needs_answer'));
   const { context, page, quiet } = await open('question');
   await card(page, 'qu-1').getByText('waits for an answer').waitFor();
+  await card(page, 'qu-1').getByRole('button', { name: 'Answer' }).click();
+  await card(page, 'qu-1').getByRole('alert').filter({ hasText: 'Nothing is chosen' }).waitFor();
+  assert.equal((await stands('qu-1')).state, 'pending');
   await card(page, 'qu-1').getByRole('group', { name: 'Which database?' }).getByRole('radio', { name: 'Postgres' }).check();
   for (const name of ['unit', 'fuzz']) await card(page, 'qu-1').getByRole('checkbox', { name }).check();
   await card(page, 'qu-1').getByRole('textbox', { name: 'A name?' }).fill('Turnwire');
@@ -207,8 +210,7 @@ test('a server that is killed and comes back leaves the question open, and it ca
   await page.locator('[data-connection=reconnecting]').waitFor();
   assert.equal(await approve.getAttribute('aria-disabled'), 'true', 'nothing is decided while nobody hears it');
   await server.up();
-  await page.getByRole('button', { name: 'Try now' }).click({ timeout: 1000 }).catch(() => {});
-  await page.locator('[data-connection=live]').waitFor();
+  await reconnect(page);
   await approve.click();
   await card(page, 'k-1').getByText(/^approved by /).waitFor();
   quiet(AWAY);

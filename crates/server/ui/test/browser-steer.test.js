@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import test, { after, before } from 'node:test';
 import { Agent } from '../testing/agent.js';
-import { AWAY, launch, visitor } from '../testing/browser.js';
+import { AWAY, launch, reconnect, visitor } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
 import { BIN, Server } from '../testing/server.js';
 
@@ -207,8 +207,7 @@ test('what was typed outlives a look at another view, and what could not be sent
   await page.getByRole('alert').filter({ hasText: 'Not sent: the server cannot be reached' }).waitFor();
   assert.equal(await field.inputValue(), 'Half a thought');
   await server.up();
-  await page.getByRole('button', { name: 'Try now' }).click({ timeout: 1000 }).catch(() => {});
-  await page.locator('[data-connection=live]').waitFor();
+  await reconnect(page);
   await field.press('Enter');
   await order(page, 'queued').waitFor();
   const given = await agent.next();

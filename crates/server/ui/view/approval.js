@@ -18,7 +18,7 @@ export function ApprovalCard({ approval }) {
   const { inbox, isAsked } = useAround();
   const open = isPending(approval) && isAsked(approval.id);
   const questions = useMemo(() => questionsOf(approval.tool, approval.args), [approval.tool, approval.args]);
-  const answers = useMemo(() => answersOf(approval.changed), [approval.changed]);
+  const answers = useMemo(() => answersOf(questions, approval.changed), [questions, approval.changed]);
   const isQuestion = questions.length > 0;
   return html`<div class="card approval" data-approval=${approval.id} data-state=${approval.state}>
     <div class="head">
@@ -32,9 +32,9 @@ export function ApprovalCard({ approval }) {
     html`<p class="label changed">
       This is a part of ${whole(approval.whole)} bytes. <a href=${`#/session/${encodeURIComponent(approval.session)}`}>The session has the whole.</a>
     </p>`}
-    ${isQuestion && !open && html`<${Arguments} rest=${answers.length > 0 ? answers : questions.map(({ question }) => [question, ''])} bound=${DECIDED} />`}
+    ${isQuestion && !open && html`<${Arguments} rest=${answers} bound=${DECIDED} />`}
     ${approval.changed !== undefined &&
-    answers.length === 0 &&
+    !isQuestion &&
     html`<p class="label changed">Approved with these arguments instead</p>
       <${Asked} args=${approval.changed} bound=${DECIDED} />`}
     ${approval.message && html`<${Clip} class="said" text=${approval.message} ...${DECIDED} />`}

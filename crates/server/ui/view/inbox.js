@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { ago, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { isShortcut, press } from '../keys.js';
+import { questionsOf } from '../question.js';
 import { mayControl } from '../rights.js';
 import { title } from '../title.js';
 import { ApprovalCard } from './approval.js';
@@ -69,9 +70,11 @@ function toggled(before, id) {
 function Ask({ approval, inbox, selected, onSelect }) {
   const name = oneLine(inbox.titleOf(approval.session)) || approval.session;
   const tool = oneLine(approval.tool);
+  // A question has no answer that fits several.
+  const isChoosable = mayControl(inbox.me.value, approval.session) && questionsOf(approval.tool, approval.args).length === 0;
   return html`<li class="ask ${selected ? 'selected' : ''}" data-ask=${approval.id} tabindex="-1" aria-label=${`${tool} in ${name}`}>
     <p class="line">
-      ${mayControl(inbox.me.value, approval.session) &&
+      ${isChoosable &&
       html`<input type="checkbox" data-key="x" aria-label=${`Select ${tool} in ${name}`} checked=${selected} onClick=${onSelect} />`}
       <a data-open href=${`#/session/${encodeURIComponent(approval.session)}`}><bdi>${name}</bdi></a>
       <bdi class="detail">${oneLine(approval.agent)}</bdi>

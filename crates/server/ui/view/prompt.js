@@ -54,7 +54,7 @@ export function Prompt({ approval, inbox }) {
   };
   const questions = questionsOf(approval.tool, approval.args);
   return html`<div class="decide" ref=${root} aria-busy=${busy}>
-    ${questions.length > 0 && html`<${Questions} args=${approval.args} questions=${questions} idle=${idle} decide=${decide} />`}
+    ${questions.length > 0 && html`<${Questions} tool=${approval.tool} args=${approval.args} questions=${questions} idle=${idle} decide=${decide} />`}
     <div class="choices">
       ${questions.length === 0 && html`<${Choice} name="Approve" letter="a" idle=${idle} onClick=${() => decide({ decision: 'approve' })} main />`}
       <${Choice} name="Deny…" letter="d" idle=${idle} open=${form === 'deny'} onClick=${() => setForm(form === 'deny' ? '' : 'deny')} />
