@@ -57,13 +57,9 @@ fn accepted(read: &EventQuery, last_event_id: Option<&str>) {
     assert!(read.limit.is_none_or(|limit| (1..=limits::PAGE).contains(&limit)));
     assert!(read.after.is_none() || read.before.is_none());
     assert!(read.search.as_ref().is_none_or(|search| search.len() <= 4 * 1000));
-    for refusal in [
-        read.states::<command::State>().err(),
-        read.states::<approval::State>().err(),
-    ] {
-        if let Some(refusal) = refusal {
-            refused(&refusal, "state");
-        }
+    let (of_command, of_approval) = (read.states::<command::State>(), read.states::<approval::State>());
+    for refusal in of_command.err().into_iter().chain(of_approval.err()) {
+        refused(&refusal, "state");
     }
     if let Err(refusal) = read.agent() {
         assert!(what.agents.len() > 1, "{refusal:?}");
