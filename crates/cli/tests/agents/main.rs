@@ -12,6 +12,8 @@ mod claude;
 #[cfg(test)]
 mod claude_agent;
 #[cfg(test)]
+mod claude_chat;
+#[cfg(test)]
 mod claude_hooks;
 #[cfg(test)]
 mod codex_agent;
