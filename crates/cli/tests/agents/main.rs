@@ -36,6 +36,8 @@ mod openai_server;
 #[cfg(test)]
 mod opencode_agent;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 #[path = "../it/world.rs"]
