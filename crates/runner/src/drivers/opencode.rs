@@ -264,10 +264,12 @@ impl Opencode {
             return Ok(());
         };
         server.listen().await?;
+        // First whether it works, then what it has said: a turn that is over by now has all of its messages in what comes next. One that
+        // ends in between says so on the stream.
+        let doing = server.get("/session/status").await?;
         let messages = server.get(&format!("/session/{session}/message?limit=100")).await?;
         let permissions = server.get("/permission").await?;
         let questions = server.get("/question").await?;
-        let doing = server.get("/session/status").await?;
         self.missed = false;
         let from = self.turn.as_ref().map_or(&self.user, |turn| &turn.before).clone();
         let event = |kind: &str, of: Value| json!({"type": kind, "properties": of});

@@ -247,6 +247,30 @@ test('hostile arguments are text, in the card, in the inbox and in the field', a
   await context.close();
 });
 
+test('the focus goes to the row of a question that has left, also where it was known late who asks', async () => {
+  const p = producer('late');
+  await server.publish(p.start(), p.turn('x'), p.ask('l-1', 'Bash', { command: 'ls' }));
+  const { context, page, quiet } = await visitor(browser);
+  /** @type {() => void} */ let tell = () => {};
+  const told = new Promise((resolve) => (tell = () => resolve(undefined)));
+  await page.route('**/api/state*', async (route) => {
+    await told;
+    await route.continue();
+  });
+  await page.goto(await server.pairingLink());
+  await page.locator('[data-connection]').waitFor();
+  await page.goto(`${server.url}/#/session/late`);
+  await card(page, 'l-1').waitFor();
+  assert.equal(await card(page, 'l-1').getByText('Somebody else has to decide').count(), 0, 'nobody has said so');
+  tell();
+  await card(page, 'l-1').getByRole('button', { name: 'Approve' }).focus();
+  await page.keyboard.press('Enter');
+  await card(page, 'l-1').getByText(/^approved by /).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.classList.contains('item')), true);
+  quiet();
+  await context.close();
+});
+
 test('a question is answered with the keys alone, in the dark', async () => {
   const p = producer('keys');
   await server.publish(p.start(), p.turn('x'), ...['y-1', 'y-2', 'y-3'].map((id) => p.ask(id, 'Bash', { command: `echo ${id}` })));

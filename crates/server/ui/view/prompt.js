@@ -25,11 +25,16 @@ export function Prompt({ approval, inbox }) {
   const [failed, setFailed] = useState('');
   const root = useRef(/** @type {HTMLDivElement | null} */ (null));
   // What has the focus here goes away with the question, whoever has answered it: the keys go on from its row.
-  useLayoutEffect(() => {
-    const own = root.current;
-    const row = own?.closest('.item, .ask');
-    return () => row instanceof HTMLElement && own?.contains(document.activeElement) && row.focus({ preventScroll: true });
-  }, []);
+  useLayoutEffect(
+    () => () => {
+      // Looked up when it goes: at the first drawing it was not yet known who may decide, and there was nothing here.
+      const row = root.current?.closest('.item, .ask');
+      if (row instanceof HTMLElement && root.current?.contains(document.activeElement)) row.focus({ preventScroll: true });
+    },
+    [],
+  );
+  // Not yet known who asks.
+  if (!inbox.me.value) return null;
   if (!mayControl(inbox.me.value, approval.session)) return html`<p class="label decide">Somebody else has to decide this: your sign-in may not.</p>`;
   // While the connection catches up it may have been decided already.
   const idle = busy || live.status.value.kind !== 'live';
