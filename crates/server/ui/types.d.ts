@@ -91,6 +91,7 @@ declare namespace Wire {
   interface Bodies {
     session_start: SessionStart;
     session_end: SessionEnd;
+    session_renamed: SessionRenamed;
     turn_start: TurnStart;
     turn_end: TurnEnd;
     turn_state_changed: TurnState;
@@ -164,6 +165,14 @@ declare namespace Wire {
     reason?: string;
   }
 
+  /** Of `session_renamed`. */
+  interface SessionRenamed {
+    /** Its title from here on. */
+    title: string;
+    /** Who gave it. */
+    by?: string;
+  }
+
   /** Of `turn_start`. */
   interface TurnStart {
     /** Who asks: `user`, or an agent's name. */
@@ -194,7 +203,7 @@ declare namespace Wire {
 
   /** Of `turn_state_changed`. */
   interface TurnState {
-    /** `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`. */
+    /** `idle`, `thinking`, `compacting`, `needs_approval`, `needs_answer`, `rate_limited`, `stalled`. */
     state: string;
     /** Since when, RFC 3339. */
     since?: string;
