@@ -2,6 +2,7 @@
 
 mod adapters;
 mod cursors;
+mod hooks;
 mod hub;
 mod publish;
 mod query;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use turnwire_adapters::ADAPTERS;
 
-use crate::{adapters, cursors, publish, query, sse};
+use crate::{adapters, cursors, hooks, publish, query, sse};
 
 /// Real output of each agent, with what must come of it.
 const RECORDINGS: &str = "../crates/adapters/fixtures";
@@ -50,6 +50,9 @@ pub(crate) fn all() -> Vec<Target> {
         Target::new("cursors", cursors::run),
         Target::new("query", |data| query::run(&String::from_utf8_lossy(data))),
     ];
+    let mut payloads = Target::new("hooks", hooks::run);
+    payloads.seeds.push(format!("{RECORDINGS}/claude-hooks"));
+    all.push(payloads);
     for spec in ADAPTERS {
         let mut target = Target::new(&format!("adapter-{}", spec.name), |output| {
             adapters::named(spec, output)

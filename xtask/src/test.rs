@@ -96,7 +96,12 @@ const AGENTS: Packages = Packages {
 };
 
 /// Each agent's package, its version, and its command.
-const AGENT_PACKAGES: &[(&str, &str, &str)] = &[("@anthropic-ai/claude-code", "2.1.328", "claude")];
+const AGENT_PACKAGES: &[(&str, &str, &str)] = &[
+    ("@anthropic-ai/claude-code", "2.1.328", "claude"),
+    ("@openai/codex", "0.169.0", "codex"),
+    ("opencode-ai", "1.18.33", "opencode"),
+    ("@google/gemini-cli", "0.61.0", "gemini"),
+];
 
 /// One line of the table. To add a suite, add it to `SUITES`; to add a program, name it in `needs`.
 struct Suite {

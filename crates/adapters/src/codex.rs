@@ -39,6 +39,7 @@ impl Vendor for Codex {
     fn object(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
         match line.str("type").as_deref() {
             Some("thread.started") => thread_started(line, page),
+            Some("turn.started") if is_prompted(page) => {}
             Some("turn.started") => page.start_turn(None),
             Some("turn.completed") => self.turn_completed(line, page),
             Some("turn.failed") => {
@@ -99,7 +100,9 @@ impl Codex {
 
 /// A thread that is resumed in the same output starts again: a new process works on the same session.
 fn thread_started(line: &Obj<'_>, page: &mut Page<'_>) {
-    page.give_up_turn("the thread started again before this turn had ended");
+    if !is_prompted(page) {
+        page.give_up_turn("the thread started again before this turn had ended");
+    }
     if let Some(thread) = line.str("thread_id") {
         page.session(&thread);
     }
@@ -107,6 +110,11 @@ fn thread_started(line: &Obj<'_>, page: &mut Page<'_>) {
         page.note("the thread was resumed", &[]);
     }
     page.start_session(SessionStart::default(), &[]);
+}
+
+/// Whether the caller has begun the turn: what the vendor begins is it.
+fn is_prompted(page: &mut Page<'_>) -> bool {
+    page.scribe.turn().is_some_and(|turn| turn.is_prompted())
 }
 
 fn question(line: &Obj<'_>, page: &mut Page<'_>) {

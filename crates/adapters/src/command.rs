@@ -274,6 +274,9 @@ fn codex(words: &[&str]) -> Option<Command> {
         "--local-provider",
     ];
     let all = positional(words, VALUED);
+    if all == ["app-server"] {
+        return found("codex-app", None, false);
+    }
     let rest = all.strip_prefix(&["exec"]).or_else(|| all.strip_prefix(&["e"]))?;
     if !has(words, &["--json", "--experimental-json"]) {
         return None;
@@ -287,6 +290,9 @@ fn codex(words: &[&str]) -> Option<Command> {
 }
 
 fn gemini(words: &[&str]) -> Option<Command> {
+    if has(words, &["--acp", "--experimental-acp"]) {
+        return found("acp", None, false);
+    }
     if !matches!(option(words, &["--output-format", "-o"]), Some("stream-json" | "json")) {
         return None;
     }

@@ -127,9 +127,11 @@ fn whose(line: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(line);
     let o = Obj::parse(&text)?;
     let has = |key| o.get(key).is_some();
-    match &*o.str("type")? {
+    let Some(kind) = o.str("type") else { return rpc(&o) };
+    match &*kind {
         "thread.started" | "turn.started" | "turn.completed" | "turn.failed" => Some("codex"),
         "item.started" | "item.updated" | "item.completed" if has("item") => Some("codex"),
+        kind if has("properties") && kind.contains('.') => Some("opencode-server"),
         _ if has("sessionID") && (has("part") || has("error")) => Some("opencode"),
         "system" if has("subtype") && has("session_id") => Some("claude"),
         "assistant" | "user" if has("message") && has("session_id") => Some("claude"),
@@ -141,6 +143,22 @@ fn whose(line: &[u8]) -> Option<&'static str> {
         "message" if has("role") && has("content") && has("timestamp") => Some("gemini"),
         "tool_use" | "tool_result" if has("tool_id") => Some("gemini"),
         "result" if has("status") && has("timestamp") => Some("gemini"),
+        _ => None,
+    }
+}
+
+/// Whose message of JSON-RPC it is: the first ones of a connection tell.
+fn rpc(o: &Obj<'_>) -> Option<&'static str> {
+    let result = o.obj("result").unwrap_or_default();
+    let result_has = |key| result.get(key).is_some();
+    let method = o.text("method").unwrap_or_default();
+    if result_has("protocolVersion") && (result_has("agentCapabilities") || result_has("authMethods")) {
+        return Some("acp");
+    }
+    match method.as_str() {
+        "session/update" | "session/request_permission" => Some("acp"),
+        "thread/started" | "turn/started" | "configWarning" | "remoteControl/status/changed" => Some("codex-app"),
+        _ if result_has("userAgent") && result_has("codexHome") => Some("codex-app"),
         _ => None,
     }
 }

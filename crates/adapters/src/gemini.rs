@@ -141,6 +141,10 @@ impl Gemini {
         if role == "user" && page.scribe.turn().is_none() {
             return page.start_turn(Some(content));
         }
+        // Whoever has begun the turn has told what was said.
+        if role == "user" && page.scribe.turn().is_some_and(|turn| turn.is_prompted()) {
+            return;
+        }
         page.ensure_turn();
         let id = self.next_message(page);
         if let Some(turn) = page.scribe.turn() {
@@ -188,7 +192,10 @@ impl Gemini {
 }
 
 fn init(line: &Obj<'_>, page: &mut Page<'_>) {
-    page.give_up_turn("the agent started again before this turn had ended");
+    // What the caller has begun begins with it.
+    if !page.scribe.turn().is_some_and(|turn| turn.is_prompted()) {
+        page.give_up_turn("the agent started again before this turn had ended");
+    }
     if let Some(session) = line.str("session_id") {
         page.session(&session);
     }

@@ -10,9 +10,12 @@
 //! - every event can be published: none is above `limits::EVENT`; what was cut says `truncated` and `bytes`;
 //! - the `usage` events of a turn add up to its `turn_end`'s `usage` and `cost_usd`: count one or the other.
 
+mod acp;
+pub mod asks;
 mod claude;
 mod coalesce;
 mod codex;
+mod codex_app;
 mod command;
 mod detect;
 mod fit;
@@ -116,6 +119,11 @@ pub const ADAPTERS: &[Spec] = &[
         make: codex::make,
     },
     Spec {
+        name: "codex-app",
+        description: "Codex: what codex app-server says",
+        make: codex_app::make,
+    },
+    Spec {
         name: "gemini",
         description: "Gemini CLI: gemini -p … --output-format stream-json (or json)",
         make: gemini::make,
@@ -124,6 +132,16 @@ pub const ADAPTERS: &[Spec] = &[
         name: "opencode",
         description: "opencode: opencode run --format json …",
         make: opencode::make,
+    },
+    Spec {
+        name: "opencode-server",
+        description: "opencode: the events of opencode serve",
+        make: opencode::server::make,
+    },
+    Spec {
+        name: "acp",
+        description: "any agent that speaks ACP, such as gemini --acp",
+        make: acp::make,
     },
     Spec {
         name: "lines",

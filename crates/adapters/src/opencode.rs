@@ -6,10 +6,11 @@
 //! - A shell command that fails is `completed`: its exit code is in `state.metadata.exit`.
 //! - After an `error` there may be nothing more: the turn then ends with the output.
 //!
-//! The event stream of `opencode serve` is another thing: it carries all sessions at once and no replay, so that what was
-//! missed must be asked for; that is no work for a reader of lines. Its lines are kept as they are.
+//! The events of `opencode serve` are another thing: [`server`].
 
-use turnwire_proto::{Json, Kind, LlmRequest, Message, TextDelta, ToolCallStart, TurnEnd, Usage};
+pub(crate) mod server;
+
+use turnwire_proto::{Json, Kind, LlmRequest, Message, TextDelta, Timestamp, ToolCallStart, TurnEnd, Usage};
 
 use crate::{
     Adapter, Context,
@@ -59,23 +60,28 @@ impl Vendor for Opencode {
                 };
                 page.tell(Kind::REASONING, &body);
             }
-            Some("tool_use") => tool(line, &part, page),
+            Some("tool_use") => {
+                page.ensure_turn();
+                tool(&part, line.time("timestamp"), page);
+            }
             Some("step_finish") => step_finish(&part, page),
-            Some("error") => error(line, page),
+            Some("error") => {
+                page.ensure_turn();
+                error(line, page);
+            }
             Some(other) => page.unknown(other, &[]),
             None => page.unknown("no type", &[]),
         }
     }
 }
 
-fn tool(line: &Obj<'_>, part: &Obj<'_>, page: &mut Page<'_>) {
+/// A call, as far as it is: begun, or ended.
+fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
     let Some(id) = part.text("callID").or_else(|| part.text("id")) else {
         return page.unknown("tool_use", &[]);
     };
-    page.ensure_turn();
     let state = part.obj("state").unwrap_or_default();
     let time = state.obj("time").unwrap_or_default();
-    let told = line.time("timestamp");
     page.at(time.time("start").or(told));
     let body = ToolCallStart {
         tool: part.text("tool").unwrap_or_else(|| "unknown".to_owned()),
@@ -115,11 +121,11 @@ fn is_denial(error: &str) -> bool {
     error.contains("rejected permission") || error.contains("prevents you from using this specific tool call")
 }
 
-fn step_finish(part: &Obj<'_>, page: &mut Page<'_>) {
-    page.ensure_turn();
+/// What a step has used.
+fn step_usage(part: &Obj<'_>) -> Usage {
     let tokens = part.obj("tokens").unwrap_or_default();
     let cache = tokens.obj("cache").unwrap_or_default();
-    let usage = Usage {
+    Usage {
         input_tokens: tokens.u64("input"),
         output_tokens: tokens.u64("output"),
         cache_read_input_tokens: cache.u64("read"),
@@ -127,8 +133,12 @@ fn step_finish(part: &Obj<'_>, page: &mut Page<'_>) {
         reasoning_tokens: tokens.u64("reasoning"),
         cost_usd: part.f64("cost"),
         ..Usage::default()
-    };
-    page.usage(&usage);
+    }
+}
+
+fn step_finish(part: &Obj<'_>, page: &mut Page<'_>) {
+    page.ensure_turn();
+    page.usage(&step_usage(part));
     let reason = part.text("reason").unwrap_or_else(|| "unknown".to_owned());
     // The agent goes on after these.
     if matches!(reason.as_str(), "tool-calls" | "unknown") {
@@ -142,8 +152,8 @@ fn step_finish(part: &Obj<'_>, page: &mut Page<'_>) {
     });
 }
 
-fn error(line: &Obj<'_>, page: &mut Page<'_>) {
-    page.ensure_turn();
+/// Tells an error; returns what it says.
+fn error(line: &Obj<'_>, page: &mut Page<'_>) -> String {
     let error = line.obj("error").unwrap_or_default();
     let data = error.obj("data").unwrap_or_default();
     let name = error.text("name");
@@ -158,4 +168,5 @@ fn error(line: &Obj<'_>, page: &mut Page<'_>) {
     }
     let component = if status.is_some() { "api" } else { "opencode" };
     page.error(component, &message, None);
+    message
 }

@@ -4,6 +4,7 @@ mod agent;
 mod hooks;
 mod limits;
 mod send;
+mod steer;
 mod token;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -21,9 +22,10 @@ pub(crate) use agent::Agent;
 pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
+pub(crate) use steer::{Agents, Approvals, ApprovalsCommand, Approve, Deny, Order, What};
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
 
-/// Watch and replay what AI agents do, and never lose an event.
+/// Watch, replay and steer what AI agents do, and never lose an event.
 #[derive(Debug, Parser)]
 #[command(name = "turnwire", version, propagate_version = true, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Args {
@@ -48,6 +50,10 @@ pub(crate) enum Command {
     Sessions(Sessions),
     Show(Show),
     Send(Send),
+    /// See what waits for a person, and approve or deny it
+    Approvals(Approvals),
+    Agents(Agents),
+    Order(Order),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(Token),

@@ -1,12 +1,15 @@
 //! The commands: one file each.
 
 mod agent;
+mod agents;
+mod approvals;
 mod completions;
 mod demo;
 mod doctor;
 mod hook;
 mod hooks;
 mod man;
+mod order;
 mod pair;
 mod publish;
 mod run;
@@ -33,6 +36,9 @@ pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,
         Command::Send(args) => send::send(args).await,
+        Command::Approvals(args) => approvals::approvals(args).await,
+        Command::Agents(args) => agents::agents(args).await,
+        Command::Order(args) => order::order(args).await,
         Command::Pair(args) => pair::pair(args).await,
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Completions(args) => completions::completions(&args),

@@ -1,7 +1,7 @@
 //! An event in one line for a person: when, where, who, what, and the gist of it. Nothing foreign reaches the terminal raw.
 
 use serde_json::Value;
-use turnwire_proto::{Event, Json, ToolCall, ToolCallStart, TurnEnd, Usage};
+use turnwire_proto::{Event, Json, Timestamp, ToolCall, ToolCallStart, TurnEnd, Usage};
 
 use crate::{
     clean,
@@ -268,6 +268,27 @@ pub(crate) fn plain(output: &Json) -> String {
     }
 }
 
+/// A UUID is told by its start; any other id is shown as it is.
+pub(crate) fn id(id: &str) -> String {
+    let uuid = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if uuid {
+        id[..13].to_owned()
+    } else {
+        clean::cut(&clean::line(id), 36)
+    }
+}
+
+/// `12s ago`.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.millis() - at.millis()).max(0) / 1000;
+    match seconds {
+        0..=59 => format!("{seconds}s ago"),
+        60..=3599 => format!("{}m ago", seconds / 60),
+        3600..=86_399 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use turnwire_proto::Event;
@@ -280,6 +301,13 @@ mod tests {
             "source":"claude-code","agent":"builder","session_id":"8c3c1234-xyz","data":{data}}}"#
         );
         line(&Event::parse(text.as_bytes()).unwrap(), Paint::never())
+    }
+
+    #[test]
+    fn an_id_is_shown_so_that_it_can_be_typed() {
+        assert_eq!(id("0199e0a2-7c1e-7b6e-9d0f-2f6f3c1d9a10"), "0199e0a2-7c1e");
+        assert_eq!(id("build-42"), "build-42");
+        assert_eq!(id("\x1b[2J"), "\\x1b[2J");
     }
 
     #[test]

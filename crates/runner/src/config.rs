@@ -63,6 +63,8 @@ pub struct Pace {
     pub rate_most: Duration,
     /// A program that was told to stop and does not is ended after so long.
     pub interrupt: Duration,
+    /// A result waits so long until the events before it are with the gateway.
+    pub published: Duration,
 }
 
 impl Default for Pace {
@@ -74,6 +76,7 @@ impl Default for Pace {
             rate: (Duration::from_secs(30), Duration::from_secs(600)),
             rate_most: Duration::from_secs(20 * 3600),
             interrupt: Duration::from_secs(10),
+            published: Duration::from_secs(10),
         }
     }
 }

@@ -6,8 +6,12 @@ use turnwire_proto::Name;
 
 use crate::Driver;
 
+mod acp;
 mod claude;
+mod codex_app;
+mod codex_exec;
 mod lines;
+mod opencode;
 
 /// What a driver is told at its start. It starts no program before there is something to say to it.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +58,36 @@ pub const DRIVERS: &[Spec] = &[
         description: "Claude Code: one process a session, with approvals, interrupts, models and resumed conversations",
         program: Some(claude::PROGRAM),
         make: claude::make,
+    },
+    Spec {
+        name: "codex",
+        description: "Codex, by codex app-server",
+        program: Some("codex"),
+        make: codex_app::make,
+    },
+    Spec {
+        name: "codex-exec",
+        description: "Codex, by codex exec: one process a turn, without approvals",
+        program: Some("codex"),
+        make: codex_exec::make,
+    },
+    Spec {
+        name: "opencode",
+        description: "opencode, by opencode serve",
+        program: Some("opencode"),
+        make: opencode::make,
+    },
+    Spec {
+        name: "gemini",
+        description: "Gemini CLI, by gemini --acp",
+        program: Some("gemini"),
+        make: acp::gemini,
+    },
+    Spec {
+        name: "acp",
+        description: "any agent that speaks ACP on its standard input and output",
+        program: None,
+        make: acp::any,
     },
     Spec {
         name: "lines",

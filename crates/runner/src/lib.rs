@@ -1,7 +1,7 @@
 //! Keeps an agent's program behind a downlink: orders become turns, what the program prints becomes events, what it asks
 //! becomes approvals.
 //!
-//! One task a session ([`session`](self)), each with its own program; at most so many programs run at once. What outlives the
+//! One task a session, each with its own program; at most so many programs run at once. What outlives the
 //! runner is in one state file; what is on its way to the gateway is in one spool. A turn has the id of the order that asked for it.
 //!
 //! ```no_run
@@ -41,6 +41,7 @@ mod login;
 mod orders;
 mod outbox;
 pub mod process;
+mod rpc;
 mod runner;
 mod session;
 mod shared;

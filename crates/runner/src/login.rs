@@ -1,11 +1,13 @@
 //! Whether somebody is signed in to the vendor. While nobody is, one turn waits and is tried again now and then; no other begins.
 
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
+use turnwire_proto::Name;
 
 /// How it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ struct Tries {
     last: Option<Instant>,
     /// A new message is a reason to look sooner.
     wanted: bool,
+    /// The sessions whose turns wait for a login and are tried again.
+    waiting: BTreeSet<Name>,
 }
 
 impl Login {
@@ -71,10 +75,29 @@ impl Login {
 
     /// A turn is tried now; until its end is known no other is.
     pub(crate) fn trying(&self) {
-        *self.tries() = Tries {
-            last: Some(Instant::now()),
-            wanted: false,
-        };
+        let mut tries = self.tries();
+        tries.last = Some(Instant::now());
+        tries.wanted = false;
+    }
+
+    /// A session's turn waits for a login.
+    pub(crate) fn waits(&self, session: &Name) {
+        self.tries().waiting.insert(session.clone());
+    }
+
+    /// It does not wait any more, however that came about.
+    pub(crate) fn waits_no_more(&self, session: &Name) {
+        if self.tries().waiting.remove(session) {
+            self.standing.send_modify(|_| {});
+        }
+    }
+
+    /// Whether a new turn may begin as far as a login is concerned: while one is needed, only when no other turn finds it out.
+    pub(crate) fn may_begin(&self) -> bool {
+        match self.standing() {
+            Standing::Unknown | Standing::Ok => true,
+            Standing::Needed | Standing::InProgress => self.not_before().is_none() && self.tries().waiting.is_empty(),
+        }
     }
 
     /// A message has come.

@@ -1,7 +1,7 @@
 //! The runner: hears orders, gives them to sessions, and says how the agent stands.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -70,7 +70,8 @@ pub struct Runner {
     pub(crate) can: Vec<Action>,
     pub(crate) sessions: BTreeMap<Name, mpsc::Sender<Task>>,
     tasks: JoinSet<Name>,
-    seen: BTreeSet<EventId>,
+    /// With the session that an order waits in, where it does.
+    seen: BTreeMap<EventId, Option<Name>>,
     order: VecDeque<EventId>,
     last: Option<Report>,
     reports: JoinSet<Result<Vec<Item>, ClientError>>,
@@ -96,7 +97,7 @@ impl Runner {
             can,
             sessions: BTreeMap::new(),
             tasks: JoinSet::new(),
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
             order: VecDeque::new(),
             last: None,
             reports: JoinSet::new(),
@@ -184,9 +185,10 @@ impl Runner {
 
     /// Whether an order has not been had, by this runner or one before it.
     async fn is_new(&mut self, id: EventId) -> bool {
-        if !self.seen.insert(id) {
+        if self.seen.contains_key(&id) {
             return false;
         }
+        self.seen.insert(id, None);
         self.order.push_back(id);
         if self.order.len() > SEEN
             && let Some(oldest) = self.order.pop_front()
@@ -259,6 +261,11 @@ impl Runner {
         if !self.sessions.contains_key(session) {
             self.open(session).await;
         }
+        if let Task::Work(work) = &task
+            && let Some(waits) = self.seen.get_mut(&work.id)
+        {
+            *waits = Some(session.clone());
+        }
         let sender = self.sessions.get(session);
         sender
             .map(|sender| sender.try_send(task).map_err(|_| "the session is busy".to_owned()))
@@ -298,10 +305,15 @@ impl Runner {
         for session in gone {
             self.sessions.remove(&session);
             self.shared.slots.free(&session);
+            self.shared.login.waits_no_more(&session);
             self.shared.forget(&session);
             if let Err(error) = self.recover(Some(&session)).await {
                 self.shared.tell(Notice::Trouble(error.to_string()));
             }
+            // What waited in it is open with the server, which tells of it in its answer to a report.
+            self.seen.retain(|_, waits| waits.as_ref() != Some(&session));
+            self.last = None;
+            self.shared.reported.send_replace(());
         }
     }
 
@@ -325,7 +337,7 @@ impl Runner {
             state: word(state.unwrap_or(if held { "held" } else { "idle" })),
             login: self.shared.login.standing().word().and_then(word),
             sessions: sessions.collect(),
-            version: None,
+            version: self.shared.version(),
         };
         if self.last.as_ref() == Some(&report) {
             return;

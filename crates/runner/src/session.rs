@@ -218,7 +218,7 @@ impl Session {
             return;
         }
         while self.turn.is_none() && !self.waiting.is_empty() && !held && !*self.shared.stop.borrow() {
-            if self.shared.login.not_before().is_some() || !self.shared.slots.take(&id, &self.leave) {
+            if !self.shared.login.may_begin() || !self.shared.slots.take(&id, &self.leave) {
                 break;
             }
             let unread = self.waiting.len() as u64 - 1;
@@ -275,9 +275,6 @@ impl Session {
     /// Takes an order on: it is the agent's from now, and is done once. `false` when it is not to be done.
     async fn take(&mut self, work: &Work) -> bool {
         let (id, session) = (work.id, self.id.clone());
-        if self.shared.store.look(|state| state.taken(id).is_some()).await {
-            return false;
-        }
         let mut stop = self.shared.stop.subscribe();
         let acked = tokio::select! {
             acked = self.shared.link.ack(id, Said::Acked) => acked,
@@ -499,6 +496,7 @@ impl Session {
         }
         self.coalescer.finish(&mut self.ready);
         self.flush();
+        self.shared.login.waits_no_more(&self.id);
         self.shared.slots.free(&self.id);
         self.shared.forget(&self.id);
     }

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tokio::{sync::watch, task::JoinSet};
@@ -23,9 +22,6 @@ use crate::{
     slots::Slots,
     state::{End, StateError, Store},
 };
-
-/// How long a result waits until the events before it are with the gateway.
-const PUBLISHED: Duration = Duration::from_secs(10);
 
 /// What happens, for whoever runs the runner.
 #[derive(Clone, Debug)]
@@ -94,6 +90,8 @@ pub(crate) struct Shared {
     pub reported: watch::Sender<()>,
     pub stop: watch::Sender<bool>,
     doing: Mutex<BTreeMap<Name, Doing>>,
+    /// Of the vendor's program, as it says it.
+    version: Mutex<Option<Name>>,
     /// Results on their way to the gateway: at most one an open order.
     errands: Mutex<JoinSet<()>>,
     tell: Tell,
@@ -116,6 +114,7 @@ impl Shared {
             reported: watch::Sender::new(()),
             stop: watch::Sender::new(false),
             doing: Mutex::default(),
+            version: Mutex::default(),
             errands: Mutex::default(),
             tell: Arc::clone(&config.tell),
         }
@@ -140,6 +139,19 @@ impl Shared {
         }
     }
 
+    /// The vendor's program says which version it is.
+    pub(crate) fn runs(&self, version: Option<Name>) {
+        let mut known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        if version.is_some() && *known != version {
+            *known = version;
+            self.reported.send_replace(());
+        }
+    }
+
+    pub(crate) fn version(&self) -> Option<Name> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn forget(&self, session: &Name) {
         self.doing
             .lock()
@@ -162,7 +174,7 @@ impl Shared {
     pub(crate) fn tell_end(self: &Arc<Self>, id: EventId, end: End) {
         let shared = Arc::clone(self);
         self.errand(async move {
-            shared.outbox.published(PUBLISHED).await;
+            shared.outbox.published(shared.pace.published).await;
             let (said, told) = match end {
                 End::Done(None) => (Said::Done, Ok(())),
                 End::Done(Some(result)) => (Said::DoneWith(result), Ok(())),

@@ -115,3 +115,32 @@ export const sessionPath = (id) => `/api/sessions/${encodeURIComponent(id)}`;
  * @returns {Promise<Wire.HistoryPage>}
  */
 export const history = (query, signal) => request(url('/api/events/history', query), { signal });
+
+/** Everything that is at one moment, to be followed from its place. @param {number} limit @param {AbortSignal} [signal] @returns {Promise<Wire.State>} */
+export const state = (limit, signal) => request(url('/api/state', { limit }), { signal });
+
+/** @param {AbortSignal} [signal] @returns {Promise<{ agents: Wire.Agent[] }>} */
+export const agents = (signal) => request('/api/agents', { signal });
+
+/**
+ * @param {{ agent?: string, session_id?: string, state?: string, limit?: number }} query
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{ commands: Wire.Command[] }>}
+ */
+export const commands = (query, signal) => request(url('/api/commands', query), { signal });
+
+/**
+ * Orders something. With the same `id` a second try is the same order.
+ * @param {{ id: string, agent: string, session_id?: string, action: string, args?: Record<string, unknown> }} order
+ * @returns {Promise<Wire.Command>}
+ */
+export const order = (order) => request('/api/commands', post(order));
+
+/** @param {string} id @returns {Promise<Wire.Command>} */
+export const withdraw = (id) => request(`/api/commands/${encodeURIComponent(id)}`, { method: 'DELETE' });
+
+/** @param {string} id @param {Wire.Decision} decision @returns {Promise<Wire.Approval>} */
+export const decide = (id, decision) => request(`/api/approvals/${encodeURIComponent(id)}/decision`, post(decision));
+
+/** @param {{ ids: string[], decision: 'approve' | 'deny', message?: string }} decision @returns {Promise<{ results: Wire.Decided[] }>} */
+export const decideAll = (decision) => request('/api/approvals/decisions', post(decision));

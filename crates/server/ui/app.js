@@ -1,17 +1,22 @@
 // Starts the page: who is signed in, which view the address names, and the keys that work everywhere.
 
 import { render } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { batch, signal } from '@preact/signals';
 import * as api from './api.js';
 import { startClock } from './format.js';
 import { html } from './html.js';
+import { Inbox } from './inbox.js';
+import { isShortcut } from './keys.js';
+import { startTitle } from './title.js';
+import { AgentsPage } from './view/agents.js';
 import { Help, help } from './view/help.js';
+import { InboxPage } from './view/inbox.js';
 import { SessionPage } from './view/session.js';
 import { SessionsPage } from './view/sessions.js';
 import { refusal, SignIn } from './view/sign-in.js';
 
-/** @typedef {{ view: 'sessions' } | { view: 'session', id: string }} Route */
+/** @typedef {{ view: 'sessions' } | { view: 'inbox' } | { view: 'agents' } | { view: 'session', id: string }} Route */
 
 /** @type {import('@preact/signals').Signal<Route>} */
 const route = signal(/** @type {Route} */ ({ view: 'sessions' }));
@@ -36,6 +41,8 @@ function takeCode() {
 
 /** @returns {Route} */
 function routeOf() {
+  if (location.hash === '#/inbox') return { view: 'inbox' };
+  if (location.hash === '#/agents') return { view: 'agents' };
   const found = /^#\/session\/([^/?]+)/.exec(location.hash);
   try {
     return found ? { view: 'session', id: decodeURIComponent(found[1]) } : { view: 'sessions' };
@@ -94,15 +101,13 @@ function signedOut(why) {
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (!isShortcut(event)) return;
   if (event.key === '?') help.value = true;
-  else if (event.key === 'Escape' && !document.querySelector('dialog[open]') && route.value.view !== 'sessions') location.hash = '#/';
+  else if (event.key === 'i') location.hash = '#/inbox';
+  else if (event.key === 'Escape' && route.value.view !== 'sessions') location.hash = '#/';
   else return;
   event.preventDefault();
 }
-
-/** @param {EventTarget | null} target */
-const isTyping = (target) => target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 
 function App() {
   useEffect(() => {
@@ -113,16 +118,27 @@ function App() {
       removeEventListener('keydown', onKey);
     };
   }, []);
-  const session = { onSignOut: signOut, onSignedOut: signedOut };
-  return html`${view(session)}<${Help} />`;
+  return html`${view()}<${Help} />`;
 }
 
-/** @param {import('./view/frame.js').Session} session */
-function view(session) {
+function view() {
   if (signedIn.value === 'unknown') return html`<main class="blank" aria-busy="true"></main>`;
   if (signedIn.value === 'out') return html`<${SignIn} notice=${notice.value} onCode=${pair} />`;
+  return html`<${SignedIn} />`;
+}
+
+/** All that is there for who is signed in, around one inbox. */
+function SignedIn() {
+  const inbox = useMemo(() => new Inbox(), []);
+  useEffect(() => {
+    inbox.open();
+    return () => inbox.close();
+  }, []);
+  const session = { onSignOut: signOut, onSignedOut: signedOut, inbox };
   const at = route.value;
   if (at.view === 'session') return html`<${SessionPage} key=${at.id} id=${at.id} session=${session} />`;
+  if (at.view === 'inbox') return html`<${InboxPage} session=${session} />`;
+  if (at.view === 'agents') return html`<${AgentsPage} session=${session} />`;
   return html`<${SessionsPage} session=${session} notice=${notice.value} />`;
 }
 
@@ -130,5 +146,6 @@ const root = document.getElementById('app');
 if (root) {
   arrive();
   startClock();
+  startTitle();
   render(html`<${App} />`, root);
 }

@@ -15,6 +15,7 @@ export function startClock() {
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const MINUTE = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const DAY = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const WHOLE = new Intl.NumberFormat('en');
@@ -24,6 +25,13 @@ const millis = (at) => Date.parse(at);
 
 /** @param {string} at */
 export const clock = (at) => (Number.isNaN(millis(at)) ? '' : CLOCK.format(millis(at)));
+
+/** Without seconds, and with the day where it is another. @param {string} at */
+export function minute(at) {
+  if (Number.isNaN(millis(at))) return '';
+  const isToday = DAY.format(millis(at)) === DAY.format(Date.now());
+  return isToday ? MINUTE.format(millis(at)) : `${DAY.format(millis(at))}, ${MINUTE.format(millis(at))}`;
+}
 
 /** @param {string} at */
 export const full = (at) => (Number.isNaN(millis(at)) ? at : `${FULL.format(millis(at))} · ${at}`);

@@ -8,7 +8,7 @@ import * as api from './api.js';
 import { ApiError } from './api.js';
 import { Timeline } from './store.js';
 import { sleep, Subscription } from './stream.js';
-import { isWorking, Summary } from './summary.js';
+import { isErased, isOfAgent, isWorking, Summary } from './summary.js';
 
 /** @typedef {import('./stream.js').Status} Status */
 /** @typedef {import('@preact/signals-core').Signal<Status>} StatusSignal */
@@ -31,7 +31,7 @@ const END = Number.MAX_SAFE_INTEGER;
 const HIDDEN_MS = 60_000;
 
 /** A snapshot followed by a stream; the parts that both lists share. */
-class Live {
+export class Live {
   /** @type {StatusSignal} */ status = signal(/** @type {Status} */ ({ kind: 'connecting' }));
   /** Why there is nothing to show. @type {import('@preact/signals-core').Signal<ApiError | null>} */ failure = signal(null);
   ready = signal(false);
@@ -107,6 +107,11 @@ class Live {
     stream.start();
   }
 
+  /** Whether it goes on while nobody looks. @protected */
+  get staysOn() {
+    return false;
+  }
+
   /** Tries again now, where it waits. */
   now() {
     this.#retry.abort();
@@ -117,7 +122,7 @@ class Live {
 
   #onVisibility = () => {
     clearTimeout(this.#hiding);
-    if (document.hidden) this.#hiding = setTimeout(() => this.#stream?.pause(), HIDDEN_MS);
+    if (document.hidden) this.#hiding = setTimeout(() => this.staysOn || this.#stream?.pause(), HIDDEN_MS);
     else this.now();
   };
 }
@@ -183,7 +188,12 @@ export class LiveSessions extends Live {
   /** @param {Wire.Event} event */
   #apply(event) {
     const id = event.session_id;
-    if (!id) return;
+    if (!id) return this.#ofAgent(event);
+    if (isErased(event)) {
+      this.#all.delete(id);
+      this.#changed.value += 1;
+      return;
+    }
     let summary = this.#all.get(id);
     const before = summary?.session.peek();
     if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));
@@ -191,6 +201,13 @@ export class LiveSessions extends Live {
     const state = summary.session.peek().state;
     // Among the working ones the order is by start, which does not change.
     if (!before || isWorking(before.state) !== isWorking(state) || !isWorking(state)) this.#changed.value += 1;
+  }
+
+  /** An agent comes or goes, and all of its sessions with it. @param {Wire.Event} event */
+  #ofAgent(event) {
+    if (!isOfAgent(event)) return;
+    for (const summary of this.#all.values()) if (summary.session.peek().agent === event.agent) summary.agent(event);
+    this.#changed.value += 1;
   }
 
   #trim() {

@@ -4,6 +4,12 @@
 // change) stays with the item before it. Deltas are kept until the event that supersedes them.
 
 import { batch, signal } from '@preact/signals-core';
+import { asked, decided } from './approval.js';
+import { FOLDS } from './folds.js';
+import { isDelta, isObject, num, str, usageOf } from './loose.js';
+import { moved, ordered } from './order.js';
+
+/** @typedef {import('./loose.js').Usage} Usage */
 
 /** @typedef {import('@preact/signals-core').Signal<number>} Counter */
 
@@ -28,51 +34,25 @@ import { batch, signal } from '@preact/signals-core';
 /** @typedef {Base & { kind: 'end', ok: boolean, note: string, duration: number | null, usage: Usage | null, cost: number | null }} EndItem */
 /** @typedef {Base & { kind: 'text', text: string }} TextItem */
 /** @typedef {Base & { kind: 'error', component: string, text: string }} ErrorItem */
-/** @typedef {Base & { kind: 'approval', id: string, tool: string, title: string, args: unknown, decision: string, by: string }} ApprovalItem */
+/** @typedef {Base & { kind: 'approval', approval: import('./approval.js').Approval }} ApprovalItem */
+/**
+ * An order. One whose turn begins at once is that turn's row; `begun` says that the turn has a row of its own, further down.
+ * @typedef {Base & { kind: 'command', order: import('./order.js').Order, text: string, begun: boolean }} CommandItem
+ */
 /** @typedef {Base & { kind: 'mark', title: string, detail: string, tone: '' | 'good' | 'bad' | 'wait' }} MarkItem */
 /** @typedef {Base & { kind: 'gap', gap: import('./stream.js').Gap }} GapItem */
 /** @typedef {Base & { kind: 'other', title: string }} OtherItem */
 /**
- * @typedef {TurnItem | MessageItem | ReasoningItem | ToolItem | EndItem | TextItem | ErrorItem | ApprovalItem | MarkItem | GapItem
- *   | OtherItem} Item
+ * @typedef {TurnItem | MessageItem | ReasoningItem | ToolItem | EndItem | TextItem | ErrorItem | ApprovalItem | CommandItem
+ *   | MarkItem | GapItem | OtherItem} Item
  */
-
-/** Tokens, as numbers whatever came. @typedef {{ input: number, output: number, read: number, written: number }} Usage */
 
 /** Characters of a tool's running output that are kept: the newest. The whole comes with the call's end. */
 const PROGRESS = 64 * 1024;
 /** Running output's events that are kept for the raw view. */
 const PROGRESS_EVENTS = 200;
 
-const DELTAS = new Set(['text_delta', 'reasoning_delta', 'tool_progress']);
-
-/** @param {Wire.Event} event */
-export const isDelta = (event) => DELTAS.has(event.type);
-
-/** Text, whatever came: a body's fields are what a producer wrote. @param {unknown} value @returns {string} */
-export function str(value) {
-  if (typeof value === 'string') return value;
-  if (value === undefined || value === null) return '';
-  return JSON.stringify(value) ?? '';
-}
-
-/** A number, or null. @param {unknown} value @returns {number | null} */
-export const num = (value) => (typeof value === 'number' && Number.isFinite(value) ? value : null);
-
-/** @param {unknown} value @returns {value is Record<string, unknown>} */
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** @param {unknown} value @returns {Usage | null} */
-export function usageOf(value) {
-  if (!isObject(value)) return null;
-  const usage = /** @type {Wire.Loose<Wire.Usage>} */ (value);
-  return {
-    input: num(usage.input_tokens) ?? 0,
-    output: num(usage.output_tokens) ?? 0,
-    read: num(usage.cache_read_input_tokens) ?? 0,
-    written: num(usage.cache_creation_input_tokens) ?? 0,
-  };
-}
+const NO_TURN = { item: null, id: '', usage: null, cost: null };
 
 /** @param {Usage} a @param {Usage} b @returns {Usage} */
 const sum = (a, b) => ({
@@ -81,14 +61,6 @@ const sum = (a, b) => ({
   read: a.read + b.read,
   written: a.written + b.written,
 });
-
-/** States worth a row of their own; the others are told by the events around them. @type {Record<string, string>} */
-const TOLD_STATES = {
-  compacting: 'Compacting the context',
-  needs_approval: 'Waits for an approval',
-  needs_answer: 'Waits for an answer',
-  rate_limited: 'Rate limited',
-};
 
 /**
  * A window of one session's events, in order, without holes but the gaps that it shows.
@@ -108,12 +80,18 @@ export class Timeline {
   /** Messages and reasoning that still come. @type {(MessageItem | ReasoningItem)[]} */ #open = [];
   /** Calls that have not ended. @type {Map<string, ToolItem>} */ #running = new Map();
   /** @type {Map<string, ApprovalItem>} */ #asked = new Map();
-  /** @type {{ item: TurnItem | null, usage: Usage | null, cost: number | null }} */ #turn = { item: null, usage: null, cost: null };
+  /** Orders, by their id. @type {Map<string, CommandItem>} */ #given = new Map();
+  /** @type {{ item: TurnItem | CommandItem | null, id: string, usage: Usage | null, cost: number | null }} */ #turn = { ...NO_TURN };
 
   /** Place of the oldest event. */
   get first() {
     for (const item of this.items) if (item.events[0] || item.deltas[0]) return (item.events[0] ?? item.deltas[0]).seq;
     return 0;
+  }
+
+  /** The id of the turn that is in flight, where it is known. */
+  get turn() {
+    return this.#turn.id;
   }
 
   /** Takes events that come after all that is here. Repeats are passed over. @param {Wire.Event[]} events */
@@ -174,7 +152,8 @@ export class Timeline {
     this.#open = [];
     this.#running.clear();
     this.#asked.clear();
-    this.#turn = { item: null, usage: null, cost: null };
+    this.#given.clear();
+    this.#turn = { ...NO_TURN };
     batch(() => {
       this.changed.value += 1;
       for (const { event, gap } of entries) {
@@ -275,6 +254,12 @@ export class Timeline {
       item.events.push(event);
       return touch(item);
     }
+    // The server says a message that was ordered as the user's as well, under the order's id.
+    const order = role === 'user' ? this.#given.get(id) : undefined;
+    if (order) {
+      order.events.push(event);
+      return touch(order);
+    }
     const turn = this.#turn.item;
     // Many agents say the prompt twice: as the turn's start and as the user's message.
     if (role === 'user' && turn && turn.text.trim() === text.trim()) {
@@ -335,8 +320,14 @@ export class Timeline {
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data */
   turnStart(event, data) {
-    const item = this.push(event, { kind: 'turn', from: str(data.from), text: str(data.body) });
-    this.#turn = { item, usage: null, cost: null };
+    const order = this.#given.get(event.turn_id ?? '');
+    // That its session began, or its agent came, is no part of another turn.
+    const isNext = order !== undefined && order === this.items.findLast((item) => item.kind !== 'mark');
+    const item = isNext ? order : this.push(event, { kind: 'turn', from: str(data.from), text: str(data.body) });
+    if (isNext) item.events.push(event);
+    else if (order) order.begun = true;
+    if (order) touch(order);
+    this.#turn = { ...NO_TURN, item, id: event.turn_id ?? '' };
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.Usage>} data */
@@ -350,11 +341,11 @@ export class Timeline {
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnEnd>} data */
   turnEnd(event, data) {
-    this.#close();
+    this.close();
     const usage = usageOf(data.usage) ?? this.#turn.usage;
     const cost = num(data.cost_usd) ?? this.#turn.cost;
     this.push(event, { kind: 'end', ok: data.ok !== false, note: str(data.note), duration: num(data.duration_ms), usage, cost });
-    this.#turn = { item: null, usage: null, cost: null };
+    this.#turn = { ...NO_TURN };
   }
 
   /** @param {Wire.Event} event @param {MarkItem['title']} title @param {string} [detail] @param {MarkItem['tone']} [tone] */
@@ -362,15 +353,8 @@ export class Timeline {
     this.push(event, { kind: 'mark', title, detail, tone });
   }
 
-  /** @param {Wire.Event} event @param {Wire.Loose<Wire.SessionEnd>} data */
-  sessionEnd(event, data) {
-    this.#close();
-    const reason = str(data.reason);
-    this.mark(event, 'Session ended', dotted(reason === 'exit' ? '' : reason, exit(data)), num(data.exit_code) ? 'bad' : '');
-  }
-
   /** What is still open when a turn or session ends will not be closed by anything else. */
-  #close() {
+  close() {
     for (const item of this.#open) {
       item.open = false;
       touch(item);
@@ -383,20 +367,40 @@ export class Timeline {
     this.#running.clear();
   }
 
-  /** @param {Wire.Event} event @param {Wire.Loose<Wire.ApprovalRequest>} data */
-  ask(event, data) {
-    const id = str(data.approval_id);
-    const parts = { id, tool: str(data.tool), title: str(data.title), args: data.arguments, decision: '', by: '' };
-    this.#asked.set(id, this.push(event, { kind: 'approval', ...parts }));
+  /** @param {Wire.Event} event */
+  ask(event) {
+    const approval = asked(event);
+    const item = this.#asked.get(approval.id);
+    // Asked twice under one id, it is the same question.
+    if (item) {
+      item.events.push(event);
+      return touch(item);
+    }
+    const made = this.push(event, { kind: 'approval', approval });
+    if (approval.id) this.#asked.set(approval.id, made);
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ApprovalDecision>} data */
-  decided(event, data) {
+  decide(event, data) {
     const item = this.#asked.get(str(data.approval_id));
     if (!item) return this.mark(event, `Approval ${str(data.decision)}`, str(data.by));
-    this.#asked.delete(item.id);
-    item.decision = str(data.decision);
-    item.by = str(data.by);
+    item.approval = decided(item.approval, event);
+    item.events.push(event);
+    touch(item);
+  }
+
+  /** @param {Wire.Event} event */
+  order(event) {
+    const order = ordered(event);
+    const text = str(order.action === 'message' ? order.args.content : order.action === 'new_session' ? order.args.prompt : '');
+    this.#given.set(order.id, this.push(event, { kind: 'command', order, text, begun: false }));
+  }
+
+  /** @param {Wire.Event} event @param {Wire.Loose<Wire.CommandState>} data */
+  orderMoved(event, data) {
+    const item = this.#given.get(str(data.command_id));
+    if (!item) return this.mark(event, `Order ${str(data.state)}`, str(data.reason));
+    item.order = moved(item.order, event);
     item.events.push(event);
     touch(item);
   }
@@ -406,119 +410,3 @@ export class Timeline {
 function touch(item) {
   item.rev.value += 1;
 }
-
-/** @param {...string} parts */
-const dotted = (...parts) => parts.filter(Boolean).join(' · ');
-
-/** @param {{ exit_code?: unknown }} data */
-function exit(data) {
-  const code = num(data.exit_code);
-  return code === null ? '' : `exit code ${code}`;
-}
-
-/** @param {boolean} passed @returns {'good' | 'bad'} */
-const tone = (passed) => (passed ? 'good' : 'bad');
-
-/**
- * What each kind does to a timeline. A kind that is not here gets a row that shows it as it is.
- * @type {{ [K in keyof Wire.Bodies]?: (this: Timeline, event: Wire.Event, data: Wire.Loose<Wire.Bodies[K]>) => void }}
- */
-const FOLDS = {
-  session_start(event, data) {
-    this.mark(event, 'Session started', dotted(event.source, str(data.model), str(data.cwd)));
-  },
-  session_end(event, data) {
-    this.sessionEnd(event, data);
-  },
-  turn_start(event, data) {
-    this.turnStart(event, data);
-  },
-  turn_end(event, data) {
-    this.turnEnd(event, data);
-  },
-  turn_state_changed(event, data) {
-    const told = TOLD_STATES[str(data.state)];
-    if (told) this.mark(event, told, str(data.note), 'wait');
-    else this.attach(event);
-  },
-  message(event, data) {
-    this.whole('message', event, data);
-  },
-  text_delta(event, data) {
-    this.piece('message', event, data);
-  },
-  reasoning(event, data) {
-    this.whole('reasoning', event, data);
-  },
-  reasoning_delta(event, data) {
-    this.piece('reasoning', event, data);
-  },
-  tool_call_start(event, data) {
-    this.toolStart(event, data);
-  },
-  tool_progress(event, data) {
-    this.toolProgress(event, data);
-  },
-  tool_call(event, data) {
-    this.toolEnd(event, data);
-  },
-  usage(event, data) {
-    this.usage(event, data);
-  },
-  llm_request(event) {
-    this.attach(event);
-  },
-  memory(event, data) {
-    const count = num(data.count);
-    this.mark(event, `Memory ${str(data.action)}`, dotted(str(data.query), count === null ? '' : `${count} found`));
-  },
-  model_changed(event, data) {
-    this.mark(event, 'Model changed', str(data.model));
-  },
-  status_changed(event, data) {
-    this.mark(event, `Agent ${str(data.status).replaceAll('_', ' ')}`, str(data.note));
-  },
-  note(event, data) {
-    this.push(event, { kind: 'text', text: str(data.text) });
-  },
-  error(event, data) {
-    this.push(event, { kind: 'error', component: str(data.component), text: str(data.message) });
-  },
-  agent_start(event) {
-    this.mark(event, 'Agent started', event.agent ?? '');
-  },
-  agent_end(event, data) {
-    this.mark(event, 'Agent ended', str(data.model));
-  },
-  agent_online(event) {
-    this.mark(event, 'Agent online', event.agent ?? '');
-  },
-  agent_offline(event) {
-    this.mark(event, 'Agent offline', event.agent ?? '', 'wait');
-  },
-  approval_request(event, data) {
-    this.ask(event, data);
-  },
-  approval_decision(event, data) {
-    this.decided(event, data);
-  },
-  task_start(event, data) {
-    const [number, total] = [num(data.number), num(data.total)];
-    this.mark(event, `Task ${str(data.task)}`, number && total ? `${number} of ${total}` : '');
-  },
-  task_complete(event, data) {
-    const [outcome, score] = [str(data.outcome), num(data.score)];
-    this.mark(event, `Task ${str(data.task)}: ${outcome}`, score === null ? '' : `score ${score}`, tone(outcome === 'passed'));
-  },
-  grader_result(event, data) {
-    const verdict = data.passed === true ? 'passed' : 'failed';
-    this.mark(event, `Grader ${str(data.grader)}: ${verdict}`, str(data.message), tone(data.passed === true));
-  },
-  run_complete(event, data) {
-    const [passed, total] = [num(data.passed), num(data.total)];
-    this.mark(event, 'Run complete', passed !== null && total !== null ? `${passed} of ${total} passed` : '');
-  },
-  history_trimmed(event, data) {
-    this.mark(event, 'History trimmed', dotted(str(data.what), `${num(data.count) ?? 'some'} events before ${str(data.before)}`), 'wait');
-  },
-};

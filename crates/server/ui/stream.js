@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals-core';
 import { ApiError, errorOf, unreachable, url } from './api.js';
 import { SseParser } from './sse.js';
-import { str } from './store.js';
+import { str } from './loose.js';
 
 /**
  * @typedef {{ kind: 'connecting' }

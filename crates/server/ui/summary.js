@@ -1,7 +1,7 @@
 // One session in the list: what the server's snapshot says, kept current by the events after it.
 
 import { signal } from '@preact/signals-core';
-import { isDelta, num, str, usageOf } from './store.js';
+import { isDelta, num, str, usageOf } from './loose.js';
 
 /** States in which an agent is at work or waits on someone: the upper part of the list. */
 const WORKING = new Set(['thinking', 'running_tool', 'compacting', 'rate_limited', 'needs_approval', 'needs_answer']);
@@ -21,6 +21,7 @@ function blank(id, event) {
 
 export class Summary {
   /** Calls under way, as far as this page saw them begin. @type {Map<string, string>} */ #running = new Map();
+  /** Approvals that are pending, as far as this page saw them asked. @type {Set<string>} */ #asked = new Set();
 
   /** @param {Wire.Session} session */
   constructor(session) {
@@ -35,17 +36,40 @@ export class Summary {
     return new Summary(blank(id, event));
   }
 
+  /** What it did when its agent left. */ #before = 'idle';
+
+  /** Its agent has gone, and with it what it did; or it is there again, and goes on. @param {Wire.Event} event */
+  agent(event) {
+    const { state } = this.session.value;
+    const isOver = state === 'done' || state === 'failed';
+    if (event.type === 'agent_offline' && !isOver && state !== 'offline') {
+      this.#before = state;
+      this.session.value = { ...this.session.value, state: 'offline' };
+    } else if (event.type === 'agent_online' && state === 'offline') this.session.value = { ...this.session.value, state: this.#before };
+  }
+
   /** Takes the next event of this session; one that the snapshot has already is passed over. @param {Wire.Event} event */
   apply(event) {
     const before = this.session.value;
     if (event.seq <= before.last_seq) return;
     const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
-    if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running);
+    if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
+    if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
     this.session.value = after;
     this.tool.value = [...this.#running.values()].at(-1) ?? '';
   }
 }
+
+/** Whether an agent comes or goes. @param {Wire.Event} event */
+export const isOfAgent = ({ type }) => type === 'agent_offline' || type === 'agent_online';
+
+/** Whether a session was deleted: nothing of it is kept. @param {Wire.Event} event */
+export const isErased = ({ type, session_id }) => type === 'history_trimmed' && session_id !== undefined;
+
+/** Whether it is the server's word on a session from which nothing comes: no sign of life. @param {Wire.Event} event */
+const isOfSilence = ({ type, data }) =>
+  type === 'turn_state_changed' ? data?.state === 'stalled' : type === 'turn_end' && data?.by === 'server';
 
 /** @param {Wire.Usage | undefined} usage @param {unknown} more @returns {Wire.Usage} */
 function added(usage, more) {
@@ -76,16 +100,25 @@ function say(session, text) {
   session.last_text = short(text) || session.last_text;
 }
 
+/** @param {Wire.Session} session */
+const isHeld = ({ state }) => state === 'needs_approval' || state === 'needs_answer';
+
+/** It works; while it waits for a person it stands still, whatever else it does meanwhile. @param {Wire.Session} session @param {string} state @param {Set<string>} asked */
+function goOn(session, state, asked) {
+  if (asked.size === 0 || !isHeld(session)) session.state = state;
+}
+
 /**
  * What each kind does to a summary. The server's fold is the truth; this one bridges from its snapshot to the next.
- * @type {{ [K in keyof Wire.Bodies]?: (s: Wire.Session, data: Wire.Loose<Wire.Bodies[K]>, running: Map<string, string>) => void }}
+ * @type {{ [K in keyof Wire.Bodies]?: (s: Wire.Session, data: Wire.Loose<Wire.Bodies[K]>, running: Map<string, string>, asked: Set<string>) => void }}
  */
 const FOLDS = {
   session_start(s, data) {
     if (data.model) s.model = str(data.model);
   },
-  session_end(s, data, running) {
+  session_end(s, data, running, asked) {
     running.clear();
+    asked.clear();
     s.state = num(data.exit_code) ? 'failed' : 'done';
   },
   run_complete(s) {
@@ -97,22 +130,30 @@ const FOLDS = {
     say(s, data.body);
     s.title ||= short(data.body);
   },
-  turn_end(s, data, running) {
+  turn_end(s, data, running, asked) {
     running.clear();
+    asked.clear();
     s.state = data.ok === false ? 'failed' : 'idle';
     if (data.usage) s.usage = added(s.usage, data.usage);
     addCost(s, data.cost_usd);
   },
-  turn_state_changed(s, data) {
-    s.state = str(data.state) || s.state;
+  turn_state_changed(s, data, _, asked) {
+    const state = str(data.state);
+    if (state === 'thinking' || state === 'running_tool') goOn(s, state, asked);
+    else s.state = state || s.state;
+  },
+  status_changed(s, data) {
+    const status = str(data.status);
+    if (status === 'rate_limited' || status === 'offline') s.state = status;
+    else if (status === 'online' && (s.state === 'rate_limited' || s.state === 'offline')) s.state = 'idle';
   },
   message(s, data) {
     say(s, data.content);
     if (data.role === 'user') s.title ||= short(data.content);
   },
-  tool_call_start(s, data, running) {
+  tool_call_start(s, data, running, asked) {
     running.set(str(data.tool_call_id), str(data.tool));
-    s.state = 'running_tool';
+    goOn(s, 'running_tool', asked);
   },
   tool_call(s, data, running) {
     s.tool_calls += 1;
@@ -129,10 +170,12 @@ const FOLDS = {
     s.errors += 1;
     say(s, data.message);
   },
-  approval_request(s) {
-    s.state = 'needs_approval';
+  approval_request(s, data, _, asked) {
+    asked.add(str(data.approval_id));
+    if (s.state !== 'needs_answer') s.state = 'needs_approval';
   },
-  approval_decision(s) {
-    if (s.state === 'needs_approval') s.state = 'thinking';
+  approval_decision(s, data, _, asked) {
+    asked.delete(str(data.approval_id));
+    if (asked.size === 0 && isHeld(s)) s.state = 'thinking';
   },
 };

@@ -67,6 +67,83 @@ declare namespace Wire {
     last_seq: number;
   }
 
+  interface Report {
+    version?: string | null;
+    capabilities: string[];
+    model?: string | null;
+    state?: string | null;
+    login?: string | null;
+    sessions: { id: string; state?: string; model?: string }[];
+  }
+
+  interface Agent extends Report {
+    name: string;
+    online: boolean;
+    since?: string | null;
+    last_seen?: string | null;
+    queue: { queued: number; delivered: number; acked: number; limit: number };
+  }
+
+  interface Command {
+    seq: number;
+    id: string;
+    agent: string;
+    session_id?: string;
+    action: string;
+    args: Record<string, unknown>;
+    actor: string;
+    issued: string;
+    expires: string;
+    state: string;
+    updated: string;
+    reason?: string;
+    result?: Record<string, unknown>;
+    by?: string;
+  }
+
+  interface Approval {
+    seq: number;
+    id: string;
+    session_id: string;
+    agent?: string;
+    turn_id?: string;
+    tool: string;
+    tool_call_id?: string;
+    arguments?: unknown;
+    arguments_bytes?: number;
+    title?: string;
+    requested: string;
+    expires_at?: string;
+    state: string;
+    decided?: string;
+    by?: string;
+    message?: string;
+    updated_arguments?: unknown;
+    always?: boolean;
+  }
+
+  interface Decision {
+    decision: 'approve' | 'deny';
+    message?: string;
+    arguments?: Record<string, unknown>;
+    always?: boolean;
+  }
+
+  /** What became of one of several that were decided at once. */
+  interface Decided {
+    id: string;
+    approval?: Approval;
+    error?: ErrorInside;
+  }
+
+  interface State {
+    seq: number;
+    epoch: string;
+    sessions: Session[];
+    approvals?: Approval[];
+    more: Record<string, boolean>;
+  }
+
   interface SessionPage {
     sessions: Session[];
     next?: string | number | null;

@@ -69,8 +69,10 @@ fn every_recording_gives_the_events_that_a_person_has_checked() {
 fn every_recording_is_recognised_by_its_command_line_and_by_its_first_lines() {
     for recording in all().iter().filter(|recording| recording.is_output()) {
         let name = recording.path.display();
-        let command = by_command(&recording.argv).unwrap_or_else(|| panic!("{name}"));
-        assert_eq!(command.spec.name, recording.vendor, "{name}");
+        if !recording.argv.is_empty() {
+            let command = by_command(&recording.argv).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(command.spec.name, recording.vendor, "{name}");
+        }
         // An object over many lines tells nothing line by line.
         if recording.lines()[0] == b"{" {
             continue;

@@ -1,6 +1,7 @@
 //! What the recordings have not: failures, retries, subagents, withdrawn questions, as the vendors' schemas have them.
 
 mod claude;
+mod driven;
 mod others;
 
 use serde_json::Value;

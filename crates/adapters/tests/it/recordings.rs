@@ -12,12 +12,20 @@ pub(crate) struct Recording {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) bytes: Vec<u8>,
-    /// The command line.
+    /// The command line; empty for what is no program's output.
     pub(crate) argv: Vec<String>,
     pub(crate) exit: Option<i32>,
 }
 
-pub(crate) const VENDORS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
+pub(crate) const VENDORS: [&str; 7] = [
+    "acp",
+    "claude",
+    "codex",
+    "codex-app",
+    "gemini",
+    "opencode",
+    "opencode-server",
+];
 
 /// All of them, in the order of their names.
 pub(crate) fn all() -> Vec<Recording> {
@@ -109,7 +117,8 @@ pub(crate) fn run(adapter: &mut dyn Adapter, lines: &[(&[u8], Timestamp)], exit:
 
 fn own_time(line: &[u8]) -> Option<i64> {
     let line: serde_json::Value = serde_json::from_slice(line).ok()?;
-    match line.get("timestamp")? {
+    let places = ["/timestamp", "/emittedAtMs", "/properties/time"];
+    match places.iter().find_map(|place| line.pointer(place))? {
         serde_json::Value::String(text) => Some(text.parse::<Timestamp>().ok()?.millis()),
         number => number.as_i64(),
     }

@@ -22,7 +22,7 @@ Examples:
 It hears orders over one connection that it opens itself, so it works behind NAT. What it was told, its sessions and its model \
 outlive it; a turn that is open when it ends is closed. The agent's program, and all that it started, ends with it.
 
-A key for it, for a gateway elsewhere: `turnwire token create --scope agent:helper,publish`. \
+A key for it, for a gateway elsewhere: `turnwire token create --name helper --scope agent:helper,publish`. \
 SIGINT, SIGTERM or SIGHUP ends it gracefully, a second one at once."))]
 pub(crate) struct Agent {
     /// What it is called; orders are for this name

@@ -36,7 +36,7 @@ pub(crate) async fn agent(args: Agent) -> anyhow::Result<ExitCode> {
         locate: gateway::Finder::new(&args.gateway),
         target: gateway::target(&args.gateway),
         driver,
-        setup: setup(&args)?,
+        setup: setup(&args, driver)?,
         max_live: usize::from(args.max_sessions),
         state_dir: state_dir.clone(),
         pace: Pace::default(),
@@ -95,7 +95,7 @@ fn link_ended(name: &Name, why: Ended) -> anyhow::Error {
     match why {
         Ended::Unauthorized(_) | Ended::Revoked(_) => exit::failure(
             exit::NO_PERMISSION,
-            format!("{why}; `turnwire token create --scope agent:{name},publish` makes a key for it"),
+            format!("{why}; `turnwire token create --name {name} --scope agent:{name},publish` makes a key for it"),
         ),
         Ended::Replaced => exit::failure(exit::FAILURE, format!("another program is agent {name} now")),
         why => exit::failure(exit::UNAVAILABLE, why.to_string()),
@@ -125,7 +125,17 @@ fn program(driver: &Spec, args: &Agent) -> anyhow::Result<PathBuf> {
     })
 }
 
-fn setup(args: &Agent) -> anyhow::Result<Setup> {
+/// A path of a program holds wherever that works.
+fn whole(program: &OsString) -> OsString {
+    if Path::new(program).components().count() < 2 {
+        return program.clone();
+    }
+    Path::new(program)
+        .canonicalize()
+        .map_or_else(|_| program.clone(), Into::into)
+}
+
+fn setup(args: &Agent, driver: &Spec) -> anyhow::Result<Setup> {
     let cwd = match &args.cwd {
         Some(dir) => Some(
             dir.canonicalize()
@@ -134,9 +144,13 @@ fn setup(args: &Agent) -> anyhow::Result<Setup> {
         None => None,
     };
     let pid = std::process::id().to_string();
+    let mut more = args.args.clone();
+    if let (None, None, Some(first)) = (driver.program, &args.program, more.first_mut()) {
+        *first = whole(first);
+    }
     Ok(Setup {
-        program: args.program.clone(),
-        args: args.args.clone(),
+        program: args.program.as_ref().map(whole),
+        args: more,
         cwd,
         model: args.model.clone(),
         permission_mode: args.permission_mode.clone(),

@@ -115,10 +115,11 @@ fn cells(row: &Row, now: Timestamp) -> Vec<String> {
         title = format!("[{} errors] {title}", row.errors);
     }
     vec![
-        id(&row.id),
+        render::id(&row.id),
         clean::cut(&text(if row.agent.is_some() { &row.agent } else { &row.source }), 20),
         text(&row.state),
-        row.last_activity.map_or_else(|| "-".to_owned(), |at| ago(at, now)),
+        row.last_activity
+            .map_or_else(|| "-".to_owned(), |at| render::ago(at, now)),
         row.turns.to_string(),
         row.tool_calls.to_string(),
         render::count(tokens),
@@ -129,37 +130,9 @@ fn cells(row: &Row, now: Timestamp) -> Vec<String> {
     ]
 }
 
-/// A UUID is told by its start; any other id is shown as it is.
-fn id(id: &str) -> String {
-    let uuid = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    if uuid {
-        id[..13].to_owned()
-    } else {
-        clean::cut(&clean::line(id), 36)
-    }
-}
-
-/// `12s ago`.
-fn ago(at: Timestamp, now: Timestamp) -> String {
-    let seconds = (now.millis() - at.millis()).max(0) / 1000;
-    match seconds {
-        0..=59 => format!("{seconds}s ago"),
-        60..=3599 => format!("{}m ago", seconds / 60),
-        3600..=86_399 => format!("{}h ago", seconds / 3600),
-        _ => format!("{}d ago", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_is_shown_so_that_it_can_be_typed() {
-        assert_eq!(id("0199e0a2-7c1e-7b6e-9d0f-2f6f3c1d9a10"), "0199e0a2-7c1e");
-        assert_eq!(id("build-42"), "build-42");
-        assert_eq!(id("\x1b[2J"), "\\x1b[2J");
-    }
 
     #[test]
     fn a_session_of_which_little_is_known_still_has_its_row() {

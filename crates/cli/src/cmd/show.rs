@@ -1,6 +1,6 @@
 //! `show`: one session as a transcript: what was said, what tools did, what it cost.
 
-use std::process::ExitCode;
+use std::{collections::HashSet, process::ExitCode};
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ pub(crate) async fn show(args: Show) -> anyhow::Result<ExitCode> {
     let id = find(&endpoint, &args.session).await?;
     let paint = Paint::stdout();
     let mut after = Seq::ZERO;
-    let mut prompt = None;
+    let mut said = Shown::default();
     let mut any = false;
     if !args.json {
         out::print(&paint.paint(Colour::Bold, &format!("session {}", clean::line(&id))))?;
@@ -56,7 +56,7 @@ pub(crate) async fn show(args: Show) -> anyhow::Result<ExitCode> {
             let Ok(event) = Event::parse(raw.get().as_bytes()) else {
                 continue;
             };
-            if repeats(&event, &mut prompt) {
+            if said.repeats(&event) {
                 continue;
             }
             if let Some(text) = entry(&event, paint, args.full) {
@@ -109,19 +109,38 @@ async fn find(endpoint: &Endpoint, typed: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Whether it is the message of the prompt that has just begun the turn, and was shown as that.
-fn repeats(event: &Event, prompt: &mut Option<String>) -> bool {
-    let text = |key: &str| {
-        let body: Option<Value> = event.data.read().ok();
-        body.and_then(|body| body.get(key)?.as_str().map(str::to_owned))
-    };
-    match event.kind.as_str() {
-        "turn_start" => {
-            *prompt = text("body").filter(|body| !body.is_empty());
-            false
+/// What a user has said and was shown, so that the other event that says it is passed over: a prompt is said by its turn's start and
+/// by a message, in either order.
+#[derive(Default)]
+struct Shown {
+    /// Of the turn that has just begun.
+    prompt: Option<String>,
+    /// Messages that were given before their turns: a turn has its message's id.
+    given: HashSet<String>,
+}
+
+impl Shown {
+    /// Whether an event says what was shown.
+    fn repeats(&mut self, event: &Event) -> bool {
+        let text = |key: &str| {
+            let body: Option<Value> = event.data.read().ok();
+            body.and_then(|body| body.get(key)?.as_str().map(str::to_owned))
+        };
+        match event.kind.as_str() {
+            "turn_start" => {
+                let given = event.turn_id.as_ref().is_some_and(|id| self.given.remove(id.as_str()));
+                self.prompt = text("body").filter(|body| !body.is_empty());
+                given
+            }
+            "message" => {
+                let repeats = self.prompt.take().is_some_and(|prompt| text("content") == Some(prompt));
+                if !repeats && text("role").as_deref() == Some("user") {
+                    self.given.extend(text("message_id"));
+                }
+                repeats
+            }
+            _ => false,
         }
-        "message" => prompt.take().is_some_and(|prompt| text("content") == Some(prompt)),
-        _ => false,
     }
 }
 
@@ -231,6 +250,43 @@ mod tests {
             "08:25:00 Bash ok 5ms\n  1\n  2\n  3\n  4\n  5\n  6\n  7\n  8\n  … 2 more lines (--full shows them)"
         );
         assert_eq!(shown("text_delta", r#"{"content":"a"}"#), None);
+    }
+
+    #[test]
+    fn a_prompt_is_shown_once_whichever_event_says_it_first() {
+        let event = |kind: &str, turn: &str, data: &str| {
+            let text = format!(
+                r#"{{"seq":1,"id":"0199e0a2-7c1e-7b6e-9d0f-2f6f3c1d9a10","type":"{kind}","timestamp":"2026-11-20T08:25:00.123Z","source":"x"{turn},"data":{data}}}"#
+            );
+            Event::parse(text.as_bytes()).unwrap()
+        };
+        let said = r#"{"role":"user","content":"hi","message_id":"m"}"#;
+        let start = r#"{"from":"user","body":"hi","unread":0}"#;
+        for (events, repeated) in [
+            (
+                &[("turn_start", "", start), ("message", "", said)][..],
+                &[false, true][..],
+            ),
+            (
+                &[
+                    ("message", "", said),
+                    ("turn_start", r#","turn_id":"m""#, start),
+                    ("message", "", said),
+                ],
+                &[false, true, true],
+            ),
+            (
+                &[("message", "", said), ("turn_start", r#","turn_id":"other""#, start)],
+                &[false, false],
+            ),
+        ] {
+            let mut shown = Shown::default();
+            let repeats: Vec<_> = events
+                .iter()
+                .map(|(kind, turn, data)| shown.repeats(&event(kind, turn, data)))
+                .collect();
+            assert_eq!(repeats, repeated, "{events:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Claude Code behind a gateway: what people tell it, and what comes of it.
+//! Claude Code behind a gateway: what people tell it, and what comes of it (`docs/protocol.md`, G; approvals are G10).
 
 use std::{env, path::PathBuf, process::Command};
 
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     gateway::{Agent, Gateway, processes, wait_for_end},
     model_server::{Asked, Gate, ModelServer, Reply},
+    world::{stderr, stdout},
 };
 
 /// `turnwire agent --adapter claude`, which knows this machine only.
-fn agent(gateway: &Gateway, model: &ModelServer) -> Agent {
+pub(crate) fn agent(gateway: &Gateway, model: &ModelServer) -> Agent {
     let programs = env::var_os("TURNWIRE_AGENTS").expect("TURNWIRE_AGENTS: `cargo xtask test` installs and names them");
     let program = PathBuf::from(programs).join("claude");
     let args = [
@@ -85,7 +86,7 @@ async fn a_message_is_answered_live_in_the_turn_of_its_order_and_the_conversatio
     assert!(!odd, "{:#?}", gateway.told());
 }
 
-fn tool(asked: &Asked) -> Reply {
+pub(crate) fn tool(asked: &Asked) -> Reply {
     match asked.results {
         0 => Reply::Tool {
             name: "Bash",
@@ -390,5 +391,20 @@ async fn who_is_not_signed_in_is_told_and_a_cancel_ends_the_wait() {
     assert_eq!(gateway.end_of(&cancel).await["state"], "done");
     assert_eq!(gateway.end_of(&turn).await["result"]["ok"], false);
     assert_eq!(gateway.end_of(&waiting).await["state"], "failed");
+    agent.stop();
+}
+
+#[tokio::test]
+async fn what_is_sent_from_a_command_line_is_answered_there() {
+    let model = echo();
+    let gateway = Gateway::start(&[]);
+    let agent = agent(&gateway, &model);
+    let sent = gateway.world.turnwire(&["send", "a", "hello"]).output().unwrap();
+    assert_eq!(
+        (stdout(&sent).as_str(), sent.status.code()),
+        ("understood\n", Some(0)),
+        "{}",
+        stderr(&sent)
+    );
     agent.stop();
 }

@@ -1,13 +1,19 @@
 //! The real binary, with real files, processes and sockets.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod api;
+#[cfg(test)]
+mod approvals;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod hooks;
+#[cfg(test)]
+mod player;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]
@@ -16,6 +22,8 @@ mod run;
 mod send;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod steer;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

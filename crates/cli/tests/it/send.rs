@@ -3,75 +3,37 @@
 use std::{io::Write, process::Stdio};
 
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
-use turnwire_client::{
-    Endpoint,
-    downlink::{Downlink, Item, Order, Said, Verdict},
-};
+use turnwire_client::downlink::{Order, Said};
 use turnwire_proto::{Name, Object};
 
 use crate::{
+    player::Player,
     serve::serve,
     world::{World, stderr, stdout},
 };
 
-/// An agent on the world's gateway.
-struct Agent {
-    runtime: Runtime,
-    link: Downlink,
+/// Does the next order: says this, or that it went wrong.
+fn does(agent: &mut Player, ok: bool, reply: &str) -> Order {
+    let order = agent.order();
+    says(agent, &order, ok, reply);
+    order
 }
 
-impl Agent {
-    fn start(world: &World, name: &str) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let endpoint = Endpoint::local(&world.data_dir()).unwrap();
-        let connect = async { Downlink::builder(endpoint).agent(Name::new(name).unwrap()).connect() };
-        let mut this = Self {
-            link: runtime.block_on(connect),
-            runtime,
-        };
-        // Asked for a report, it is there.
-        while !matches!(this.item(), Item::Sync { .. }) {}
-        this
-    }
-
-    fn item(&mut self) -> Item {
-        self.runtime.block_on(self.link.next()).expect("the downlink has ended")
-    }
-
-    fn order(&mut self) -> Order {
-        loop {
-            if let Item::Order(order) = self.item() {
-                return order;
-            }
-        }
-    }
-
-    /// Does the next order: says this, or that it went wrong.
-    fn does(&mut self, ok: bool, reply: &str) -> Order {
-        let order = self.order();
-        self.says(&order, ok, reply);
-        order
-    }
-
-    fn says(&self, order: &Order, ok: bool, reply: &str) {
-        let result = json!({"turn_id": order.id, "ok": ok, "reply": reply, "note": reply});
-        let said = Said::DoneWith(Object::of(&result));
-        let verdict = self.runtime.block_on(self.link.ack(order.id, said));
-        assert_eq!(verdict.unwrap(), Verdict::Stands);
-    }
+fn says(agent: &Player, order: &Order, ok: bool, reply: &str) {
+    let result = json!({"turn_id": order.id, "ok": ok, "reply": reply, "note": reply});
+    agent.says(order, Said::DoneWith(Object::of(&result)));
 }
 
 #[test]
 fn what_is_sent_is_answered_on_standard_output() {
     let world = World::new();
     let _served = serve(&world, &[]);
-    let mut agent = Agent::start(&world, "builder");
+    let mut agent = Player::start(&world, "builder");
     let send = world
         .turnwire(&["send", "builder", "--session", "s1", "how are you?"])
         .stdout(Stdio::piped())
         .spawn();
-    let order = agent.does(true, "Well,\nthank you.");
+    let order = does(&mut agent, true, "Well,\nthank you.");
     let sent = send.unwrap().wait_with_output().unwrap();
     assert_eq!(
         (sent.status.code(), stdout(&sent).as_str()),
@@ -86,7 +48,7 @@ fn what_is_sent_is_answered_on_standard_output() {
     let mut send = world.turnwire(&["send", "builder", "--json", "-"]);
     let mut send = send.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     send.stdin.take().unwrap().write_all(b"a\nb").unwrap();
-    let order = agent.does(true, "c");
+    let order = does(&mut agent, true, "c");
     let answer: Value = serde_json::from_slice(&send.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(
         (&answer["echo"], &answer["reply"], &answer["id"]),
@@ -98,7 +60,7 @@ fn what_is_sent_is_answered_on_standard_output() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    agent.does(false, "no model");
+    does(&mut agent, false, "no model");
     let failed = send.wait_with_output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     assert!(stderr(&failed).contains("no model"), "{}", stderr(&failed));
@@ -108,7 +70,7 @@ fn what_is_sent_is_answered_on_standard_output() {
 fn a_reply_that_is_late_is_had_by_the_id_that_was_told() {
     let world = World::new();
     let _served = serve(&world, &[]);
-    let mut agent = Agent::start(&world, "builder");
+    let mut agent = Player::start(&world, "builder");
     let late = world
         .turnwire(&["send", "builder", "--wait", "1s", "think"])
         .output()
@@ -117,7 +79,7 @@ fn a_reply_that_is_late_is_had_by_the_id_that_was_told() {
     let told = stderr(&late);
     let (_, id) = told.split_once("--id ").unwrap();
     let id = id.split(' ').next().unwrap();
-    assert_eq!(agent.does(true, "thought").id.to_string(), id);
+    assert_eq!(does(&mut agent, true, "thought").id.to_string(), id);
     let again = world
         .turnwire(&["send", "builder", "--id", id, "think"])
         .output()
@@ -148,7 +110,7 @@ fn a_reply_that_is_late_is_had_by_the_id_that_was_told() {
 fn a_gateway_that_is_killed_in_a_turn_has_the_message_and_its_reply_when_it_is_back() {
     let world = World::new();
     let served = serve(&world, &[]);
-    let mut agent = Agent::start(&world, "builder");
+    let mut agent = Player::start(&world, "builder");
     let id = "0199e0a2-7c1e-7b6e-9d0f-2f6f3c1d9a10";
     let send = ["send", "builder", "--session", "s", "--id", id, "work"];
     let waiting = world
@@ -164,7 +126,7 @@ fn a_gateway_that_is_killed_in_a_turn_has_the_message_and_its_reply_when_it_is_b
     assert_eq!(cut.status.code(), Some(69), "{}", stderr(&cut));
     assert!(stderr(&cut).contains(&format!("--id {id}")), "{}", stderr(&cut));
     let _served = serve(&world, &[]);
-    agent.says(&order, true, "done");
+    says(&agent, &order, true, "done");
     let again = world.turnwire(&send).output().unwrap();
     assert_eq!(
         (again.status.code(), stdout(&again).as_str()),

@@ -230,7 +230,8 @@ impl Session {
         let Some(turn) = &mut self.turn else { return };
         let stopped = turn.stopped.is_some();
         match (outcome, &turn.attempt) {
-            (Outcome::Done, Attempt::Shortening) if !stopped => {
+            (_, Attempt::Shortening) if stopped => self.conclude(false, Some("interrupted".to_owned())).await,
+            (Outcome::Done, Attempt::Shortening) => {
                 turn.again(Attempt::Asked);
                 self.attempt().await;
             }
@@ -281,10 +282,10 @@ impl Session {
                 .conclude(false, Some("the vendor's rate limit does not end".to_owned()))
                 .await;
         }
-        let grown = pace.rate.0.saturating_mul(1 << turn.limited.min(16));
-        let wait = wait.unwrap_or(grown).clamp(pace.rate.0.min(grown), pace.rate_most);
+        let grown = pace.rate.0.saturating_mul(1 << turn.limited.min(16)).min(pace.rate.1);
+        let wait = wait.unwrap_or(grown).clamp(pace.rate.0, pace.rate_most);
         turn.limited += 1;
-        turn.again(Attempt::Limited(Instant::now() + wait.min(pace.rate.1.max(wait))));
+        turn.again(Attempt::Limited(Instant::now() + wait));
         let note = format!("the vendor's rate limit: it is tried again in {} s", wait.as_secs());
         self.stand("rate_limited", Some(note.clone()));
         let body = TurnState {
@@ -307,11 +308,13 @@ impl Session {
                 .await;
         }
         turn.again(Attempt::Login);
+        self.shared.login.waits(&self.id);
         self.needs_login();
         let note = "nobody is signed in to the vendor: sign in there; it is tried again by itself";
         self.stand("needs_login_idle", Some(note.to_owned()));
         self.does("idle");
-        self.shared.slots.idle(&self.id);
+        // The next try is by a program that reads who is signed in anew.
+        self.put_away().await;
     }
 
     /// The program has ended.
@@ -344,6 +347,7 @@ impl Session {
     pub(super) async fn conclude(&mut self, ok: bool, note: Option<String>) {
         self.asks.clear();
         let Some(turn) = self.turn.take() else { return };
+        self.shared.login.waits_no_more(&self.id);
         let mut body = turn
             .end
             .as_ref()

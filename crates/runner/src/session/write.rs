@@ -3,7 +3,7 @@
 use std::time::Instant as Clock;
 
 use serde::Serialize;
-use turnwire_proto::{ApprovalDecision, ErrorBody, Kind, Name, NewEvent, Note, StatusChanged, Timestamp};
+use turnwire_proto::{ApprovalDecision, ErrorBody, Kind, Name, NewEvent, Note, SessionStart, StatusChanged, Timestamp};
 
 use super::Session;
 use crate::login::Standing;
@@ -25,6 +25,10 @@ impl Session {
             }
             if event.kind == Kind::STATUS_CHANGED {
                 self.heed(&event);
+            }
+            if event.kind == Kind::SESSION_START {
+                let start = event.data.read::<SessionStart>().unwrap_or_default();
+                self.shared.runs(start.version.as_deref().and_then(Name::lossy));
             }
             if let (Some(turn), true) = (&mut self.turn, ours) {
                 if event.kind == Kind::TURN_END {

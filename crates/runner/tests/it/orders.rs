@@ -1,4 +1,4 @@
-//! Orders other than messages, and orders that come again.
+//! Orders other than messages (`docs/protocol.md`, G6 and G7).
 
 use serde_json::{Value, json};
 

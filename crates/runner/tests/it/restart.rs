@@ -1,8 +1,9 @@
-//! What outlives a runner, and what does not.
+//! What outlives a runner, and what does not (`docs/protocol.md`, G1, G2, G7 and G9).
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use turnwire_client::{Endpoint, publish::Locate};
 
 use crate::world::{World, within};
 
@@ -89,6 +90,37 @@ async fn a_turn_that_is_open_when_a_runner_vanishes_is_closed_by_the_next_and_no
     assert_eq!(world.end_of(&next).await["result"]["ok"], true);
     assert_eq!(done(&world), ["wait", "next"]);
     agent.stop().await;
+}
+
+/// No gateway for events.
+struct Nowhere;
+
+impl Locate for Nowhere {
+    fn locate(&self) -> Result<Endpoint, String> {
+        Err("nowhere".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_comes_again_to_the_next_runner_is_not_done_again() {
+    let mut world = World::start().await;
+    world.gate("never");
+    let agent = world.agent(COUNTED).await;
+    let id = world.say("s", "wait").await;
+    world
+        .until("the turn", |event| event.kind.as_str() == "text_delta")
+        .await;
+    agent.vanish().await;
+    let mut config = world.config("a", COUNTED).await;
+    // The end of the turn does not reach the gateway, so the order is open there when the runner asks for what is.
+    config.locate = Arc::new(Nowhere);
+    config.pace.published = Duration::from_millis(500);
+    let agent = world.run(config).await;
+    let next = world.say("s", "next").await;
+    assert_eq!(world.end_of(&id).await["result"]["ok"], false);
+    assert_eq!(world.end_of(&next).await["result"]["ok"], true);
+    assert_eq!(done(&world), ["wait", "next"]);
+    agent.vanish().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A message, and the turn that comes of it.
+//! A message, and the turn that comes of it (`docs/protocol.md`, G3, G4, G5 and G8).
 
 use serde_json::json;
 
@@ -35,7 +35,9 @@ async fn a_message_becomes_one_turn_with_its_id_which_is_there_when_the_order_is
 async fn messages_of_a_session_take_turns_in_their_order_and_say_how_many_wait() {
     let mut world = World::start().await;
     let texts = ["one", "two", "three"];
-    texts.map(|text| world.gate(text));
+    for text in texts {
+        world.gate(text);
+    }
     let agent = world.agent("read x; read y < $x; echo $x").await;
     let mut ids = Vec::new();
     for text in texts {

@@ -5,6 +5,7 @@
 //! `SEED=n cargo nextest run -p turnwire-server control::tests` runs that one alone.
 
 mod inbox;
+mod overtaken;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

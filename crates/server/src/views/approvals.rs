@@ -21,7 +21,8 @@ pub(super) const TABLES: &str = "
         updated TEXT, always INTEGER NOT NULL DEFAULT 0, last_seq INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX approvals_last ON approvals(last_seq);
-    CREATE INDEX approvals_session ON approvals(session_id);
+    CREATE INDEX approvals_session ON approvals(session);
+    CREATE INDEX approvals_of ON approvals(session_id);
     CREATE INDEX approvals_inbox ON approvals(seq) WHERE state = 'pending';
     CREATE INDEX approvals_pending ON approvals(session) WHERE state = 'pending';
     CREATE INDEX approvals_next ON approvals(seq) WHERE state = 'pending' AND next IS NOT NULL;

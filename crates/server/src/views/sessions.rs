@@ -25,8 +25,7 @@ pub(super) fn tables() -> String {
             tool_failures INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, unread INTEGER NOT NULL DEFAULT 0,
             context_tokens INTEGER, context_window INTEGER, alive INTEGER NOT NULL, alive_seq INTEGER NOT NULL, {}
         ) STRICT;
-        CREATE INDEX sessions_last ON sessions(last_seq);
-        CREATE INDEX sessions_agent ON sessions(agent);",
+        CREATE INDEX sessions_last ON sessions(last_seq);",
         Used::COLUMNS
     )
 }

@@ -69,7 +69,6 @@ async fn what_was_due_while_the_server_was_down_expires_at_its_start() {
     let mut world = World::start().await;
     let expires = in_ms(1500);
     world.publish(&until("r", &expires)).await;
-    assert_eq!(world.pending().await, ["r"]);
     let expires: Timestamp = expires.parse().unwrap();
     world
         .restart_after(|_| {

@@ -141,10 +141,7 @@ async fn a_webhook_is_told_of_what_waits_and_of_how_it_ended() {
         json!({"kind": "approval_request", "approval": list["approvals"][0], "session": "Fix the tests", "link": link})
     );
     let many = json!({"ids": ["r?1"], "decision": "deny", "message": "no"});
-    let decided = world
-        .send_by(&world.admin, "POST", "/api/approvals/decisions", &many)
-        .await
-        .ok();
+    let decided = world.decide_many(&world.admin, &many).await.ok();
     let over = hook.next().await;
     assert_eq!(over.body["kind"], "approval_decision");
     assert_eq!(over.body["approval"], decided["results"][0]["approval"]);
@@ -203,9 +200,8 @@ async fn what_a_target_could_not_take_is_told_again_unless_it_is_over_by_then() 
     }
     // Before the next try both are decided, and another is asked.
     world.publish(&request("s", "second", "Bash")).await;
-    for id in ["first", "second"] {
-        world.decide(id, &json!({"decision": "deny"})).await.ok();
-    }
+    let many = json!({"ids": ["first", "second"], "decision": "deny"});
+    world.decide_many(&world.admin, &many).await.ok();
     world.publish(&request("s", "third", "Bash")).await;
     hook.release.notify_one();
     let next = hook.next().await.body;
@@ -234,10 +230,12 @@ async fn a_restart_tells_what_was_not_told_and_takes_back_what_was() {
     world
         .metric("turnwire_notifications_sent_total{to=\"webhook\"} 1")
         .await;
-    hook.answers.lock().unwrap().push_back(503);
+    hook.answers.lock().unwrap().push_back(HOLD);
     world.publish(&request("s", "not told", "Bash")).await;
     assert_eq!(hook.next().await.body["approval"]["id"], "not told");
+    // It ends while it waits for the answer.
     world.restart_without_views().await;
+    hook.release.notify_one();
     let again = hook.next().await.body;
     assert_eq!(again["approval"]["id"], "not told", "and not what was told before");
     world.decide("told", &json!({"decision": "deny"})).await.ok();

@@ -153,7 +153,7 @@ test('a gap is shown at its place, also after older events came', () => {
 
 test('bodies of the wrong shape do no harm', () => {
   const kinds = ['session_start', 'session_end', 'turn_start', 'turn_end', 'message', 'text_delta', 'reasoning', 'tool_call_start'];
-  kinds.push('tool_progress', 'tool_call', 'usage', 'note', 'error', 'approval_request', 'approval_decision', 'grader_result');
+  kinds.push('tool_progress', 'tool_call', 'usage', 'note', 'error', 'approval_request', 'approval_decision', 'grader_result', 'command', 'command_state');
   kinds.push('turn_state_changed', 'run_complete', 'history_trimmed', 'constructor', '__proto__', 'toString');
   const bodies = [{}, { content: { a: 1 }, usage: [], duration_ms: 'x', tool: 7, text: null }, null, [], 'text', 5];
   const events = kinds.flatMap((type) => bodies.map((data) => ({ ...p.event(type, {}), data })));
@@ -163,6 +163,43 @@ test('bodies of the wrong shape do no harm', () => {
   assert.ok(made.items.length > kinds.length);
   for (const item of made.items) if ('text' in item) assert.equal(typeof item.text, 'string');
   assert.equal(summary.session.value.last_seq, events.length);
+});
+
+/** @param {string} id @param {string} state @param {object} [more] */
+const step = (id, state, more = {}) => p.event('command_state', { command_id: id, state, ...more }, { source: 'turnwire' });
+/** @param {string} id @param {string} content */
+const said = (id, content) => [
+  p.event('command', { command_id: id, action: 'message', arguments: { content }, actor: 'me' }, { source: 'turnwire' }),
+  p.event('message', { role: 'user', content, message_id: id }, { source: 'turnwire' }),
+];
+
+test('a message that was ordered is one row with its steps and the turn that it begins', () => {
+  const run = [...said('c-1', 'Go on'), step('c-1', 'delivered'), step('c-1', 'acked'), p.start(), p.turn('Go on', 'c-1'), p.message('Yes.'), p.turnEnd(), step('c-1', 'done')];
+  const made = timeline(placed(run));
+  assert.deepEqual(brief(made), [['command', 'Go on'], ['mark', ''], ['message', 'Yes.'], ['end', '']]);
+  const [row] = made.items;
+  assert.deepEqual(row.kind === 'command' && [row.order.state, row.begun, row.events.length], ['done', false, 6]);
+  const seqs = made.items.flatMap((item) => item.events.map(({ seq }) => seq));
+  assert.deepEqual(seqs.sort((a, b) => a - b), run.map((_, at) => at + 1));
+});
+
+test('one that waits for the turn before has its place, and its turn another', () => {
+  const made = timeline(placed([p.turn('First'), ...said('c-2', 'Second'), p.message('Done.'), p.turnEnd(), p.turn('Second', 'c-2'), step('c-2', 'acked')]));
+  assert.deepEqual(brief(made).map(([kind]) => kind), ['turn', 'command', 'message', 'end', 'turn']);
+  const order = made.items[1];
+  assert.deepEqual(order.kind === 'command' && [order.begun, order.order.state], [true, 'acked']);
+  assert.equal(made.turn, 'c-2');
+});
+
+test('of an approval the first decision counts, of its own session and in one of four words', () => {
+  const elsewhere = producer('other');
+  const asked = [p.ask('a', 'Bash', {}), p.ask('a', 'Other', {}), p.decide('a', 'maybe'), elsewhere.decide('a', 'approved')];
+  const made = timeline(placed([...asked, p.decide('a', 'denied', { by: 'x' }), p.decide('a', 'approved', { by: 'y' })]));
+  assert.equal(made.items.length, 1);
+  const [item] = made.items;
+  assert.deepEqual(item.kind === 'approval' && [item.approval.tool, item.approval.state, item.approval.by], ['Bash', 'denied', 'x']);
+  const before = timeline(placed(asked)).items[0];
+  assert.equal(before.kind === 'approval' && before.approval.state, 'pending');
 });
 
 test('a summary follows what its session does', () => {
@@ -177,4 +214,24 @@ test('a summary follows what its session does', () => {
   assert.equal(events, 9);
   for (const event of RUN) summary.apply(event);
   assert.equal(summary.session.value.turns, 1, 'what it has already is passed over');
+});
+
+test('a summary goes offline with its agent and comes back with it, and what is heard wakes a stalled one', () => {
+  const summary = Summary.from('s', RUN[0]);
+  const heard = (/** @type {object[]} */ ...events) => {
+    for (const event of placed(events, summary.session.value.last_seq + 1)) {
+      if (event.session_id) summary.apply(event);
+      else summary.agent(event);
+    }
+    return summary.session.value.state;
+  };
+  const agent = (/** @type {string} */ type) => ({ ...p.event(type, {}), session_id: undefined });
+  assert.equal(heard(p.turn('x'), p.ask('a', 'Bash', {}), p.state('thinking')), 'needs_approval', 'it stands still while it waits');
+  assert.equal(heard(agent('agent_offline')), 'offline');
+  assert.equal(heard(agent('agent_online')), 'needs_approval');
+  assert.equal(heard(p.ask('b', 'Bash', {}), p.decide('a', 'denied')), 'needs_approval');
+  assert.equal(heard(p.decide('b', 'denied')), 'thinking');
+  assert.equal(heard(p.state('stalled')), 'stalled');
+  assert.equal(heard(p.message('still here')), 'thinking');
+  assert.equal(heard(p.end(), agent('agent_offline')), 'done');
 });

@@ -51,3 +51,11 @@ export async function visitor(browser, options = {}) {
 
 /** What the browser says of requests to a server that is away. */
 export const AWAY = /net::ERR_|Failed to fetch/;
+
+/** Has a page that waits to try again do so at once, and waits until it is live. @param {import('playwright-core').Page} page */
+export async function reconnect(page) {
+  const live = page.locator('[data-connection=live]').waitFor();
+  // It may have come back by itself: then there is nothing to click.
+  page.getByRole('button', { name: 'Try now' }).click().catch(() => {});
+  await live;
+}

@@ -23,6 +23,11 @@ export function producer(session, agent = 'builder') {
         cost_usd: 0.0144,
         usage: { input_tokens: 1515, output_tokens: 253, cache_read_input_tokens: 8848, cache_creation_input_tokens: 900 },
       }),
+    ask: (/** @type {string} */ approval_id, /** @type {string} */ tool, /** @type {unknown} */ args, /** @type {object} */ more = {}) =>
+      event('approval_request', { approval_id, tool, arguments: args, ...more }),
+    decide: (/** @type {string} */ approval_id, /** @type {string} */ decision, /** @type {object} */ more = {}) =>
+      event('approval_decision', { approval_id, decision, ...more }),
+    state: (/** @type {string} */ state) => event('turn_state_changed', { state }),
     end: (exit_code = 0) => event('session_end', { exit_code, reason: 'exit' }),
   };
 }

@@ -16,9 +16,13 @@ export class Server {
   url = '';
   /** @type {import('node:child_process').ChildProcess | undefined} */ child;
 
-  static async start() {
+  /** @type {string[]} */ #more = [];
+
+  /** @param {string[]} more what it is started with beside what all are */
+  static async start(...more) {
     if (!existsSync(BIN)) throw new Error(`there is no ${BIN}: build it (cargo build -p turnwire), or set TURNWIRE_BIN`);
     const server = new Server();
+    server.#more = more;
     await server.up();
     return server;
   }
@@ -26,7 +30,7 @@ export class Server {
   /** Starts it, on the port that it had before. */
   async up() {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    const child = spawn(BIN, ['serve', '--data-dir', this.dir, '--listen', listen, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(BIN, ['serve', '--data-dir', this.dir, '--listen', listen, '--json', ...this.#more], { stdio: ['ignore', 'pipe', 'inherit'] });
     this.child = child;
     const lines = createInterface({ input: child.stdout });
     for await (const line of lines) {
@@ -55,8 +59,8 @@ export class Server {
     return readFileSync(join(this.dir, 'local.token'), 'utf8').trim();
   }
 
-  /** @param {string} path @param {RequestInit} [init] */
-  async #ask(path, init = {}) {
+  /** A request by the server's own token, which may do everything. @param {string} path @param {RequestInit} [init] @returns {Promise<any>} */
+  async ask(path, init = {}) {
     const headers = { authorization: `Bearer ${this.#token}`, ...init.headers };
     const response = await fetch(this.url + path, { ...init, headers });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
@@ -71,10 +75,20 @@ export class Server {
     return JSON.parse(text).url;
   }
 
+  /** @param {string} path @param {unknown} body */
+  post(path, body) {
+    return this.ask(path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+  }
+
+  /** A one-time link for somebody who may do just this. @param {string} name @param {string[]} scopes @returns {Promise<string>} */
+  async linkFor(name, ...scopes) {
+    return (await this.post('/api/pairing-codes', { name, scopes })).url;
+  }
+
   /** @param {object[]} events @returns {Promise<{ first_seq: number, last_seq: number }>} */
   async publish(...events) {
     const body = events.map((event) => JSON.stringify(event)).join('\n');
-    return this.#ask('/api/events', { method: 'POST', body, headers: { 'content-type': 'application/x-ndjson' } });
+    return this.ask('/api/events', { method: 'POST', body, headers: { 'content-type': 'application/x-ndjson' } });
   }
 
   /** The whole log of a session, without deltas. @param {string} session @returns {Promise<Wire.Event[]>} */
@@ -83,7 +97,7 @@ export class Server {
     const all = [];
     for (;;) {
       const after = all.at(-1)?.seq ?? 0;
-      const page = await this.#ask(`/api/events/history?session_id=${encodeURIComponent(session)}&after=${after}&limit=1000&deltas=false`);
+      const page = await this.ask(`/api/events/history?session_id=${encodeURIComponent(session)}&after=${after}&limit=1000&deltas=false`);
       if (page.events.length === 0) return all;
       all.push(...page.events);
     }

@@ -1,17 +1,16 @@
 // One item of a session's timeline. All foreign text passes `plain` and lands in text nodes.
 
 import { useMemo, useState } from 'preact/hooks';
+import { isPending } from '../approval.js';
+import { isOpen } from '../order.js';
 import { clock, count, duration, full, money, now, oneLine, plain, whole } from '../format.js';
 import { html } from '../html.js';
+import { ApprovalCard } from './approval.js';
+import { Arguments, argumentsOf, pretty } from './arguments.js';
+import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
+import { Given } from './order.js';
 
 /** @typedef {import('../store.js').Item} Item */
-
-/** Lines and characters of an output before it is unfolded: what one can take in at a glance. */
-const OUTPUT = { lines: 12, chars: 2000 };
-/** The same of one argument. */
-const ARGUMENT = { lines: 6, chars: 800 };
-/** The same of a message: nearly all are shown whole. */
-const MESSAGE = { lines: 400, chars: 20_000 };
 
 /** @param {{ item: Item }} props */
 export function Row({ item }) {
@@ -40,7 +39,9 @@ function toneOf(item) {
     case 'mark':
       return item.tone;
     case 'approval':
-      return item.decision ? '' : 'wait';
+      return isPending(item.approval) ? 'wait' : '';
+    case 'command':
+      return isOpen(item.order) ? 'open' : item.order.state === 'done' || item.order.state === 'withdrawn' ? '' : 'bad';
     default:
       return '';
   }
@@ -65,7 +66,9 @@ function body(item) {
       return html`<p class="label">Error${item.component && html` in <bdi>${oneLine(item.component)}</bdi>`}</p>
         <${Clip} class="text" text=${item.text} ...${OUTPUT} />`;
     case 'approval':
-      return html`<${Approval} item=${item} />`;
+      return html`<${ApprovalCard} approval=${item.approval} />`;
+    case 'command':
+      return html`<${Given} order=${item.order} text=${item.text} begun=${item.begun} />`;
     case 'mark':
       return html`<p class="line"><bdi>${oneLine(item.title)}</bdi>${item.detail && html`<bdi class="detail">${oneLine(item.detail)}</bdi>`}</p>`;
     case 'gap':
@@ -118,16 +121,7 @@ function Tool({ item }) {
       <span class="outcome">${item.error ? oneLine(item.error).slice(0, 80) : TOOL_WORDS[item.state]}</span>
       <${Took} item=${item} />
     </div>
-    ${rest.length > 0 &&
-    html`<dl class="args" aria-label="Arguments">
-      ${rest.map(
-        ([key, value]) =>
-          html`<div key=${key}>
-            <dt><bdi>${oneLine(key)}</bdi></dt>
-            <dd><${Clip} text=${value} ...${ARGUMENT} /></dd>
-          </div>`,
-      )}
-    </dl>`}
+    <${Arguments} rest=${rest} bound=${ARGUMENT} />
     ${shown && html`<${Clip} class="output" label="Output" text=${shown} tail=${item.state === 'running'} ...${OUTPUT} />`}
   </div>`;
 }
@@ -138,24 +132,6 @@ function Took({ item }) {
   if (item.state !== 'running' || !item.started) return null;
   return html`<span class="took">${duration(Math.max(0, now.value - Date.parse(item.at)))}</span>`;
 }
-
-/** The one argument that says what a call is about, by the names that agents give it, in this order. */
-const HEADS = ['command', 'cmd', 'file_path', 'filePath', 'path', 'pattern', 'query', 'url', 'description', 'prompt'];
-
-/** @param {unknown} args @returns {{ head: string, rest: [string, string][] }} */
-function argumentsOf(args) {
-  if (args === undefined || args === null) return { head: '', rest: [] };
-  if (typeof args !== 'object' || Array.isArray(args)) return { head: '', rest: [['', pretty(args)]] };
-  /** @type {[string, string][]} */
-  const all = Object.entries(args).map(([key, value]) => [key, pretty(value)]);
-  const key = HEADS.find((name) => all.some(([other, text]) => other === name && text));
-  const found = all.find(([other]) => other === key)?.[1] ?? '';
-  const whole = found.length <= 120 && !found.includes('\n');
-  return { head: oneLine(found.slice(0, 300)), rest: whole ? all.filter(([other]) => other !== key) : all };
-}
-
-/** @param {unknown} value */
-const pretty = (value) => (typeof value === 'string' ? value : (JSON.stringify(value, null, 2) ?? ''));
 
 /** What a tool answered: text as it is, a list of text blocks as their text, anything else as JSON. @param {unknown} output */
 function outputText(output) {
@@ -181,52 +157,6 @@ function End({ item }) {
       ${text && html`<span class="usage">${text}</span>`}
     </p>
     ${item.note && html`<${Clip} class="text" text=${item.note} ...${OUTPUT} />`}`;
-}
-
-/** @param {{ item: import('../store.js').ApprovalItem }} props */
-function Approval({ item }) {
-  const { head, rest } = argumentsOf(item.args);
-  return html`<div class="card">
-    <div class="head">
-      <span class="tool-name">${item.decision ? 'Approval' : 'Waits for approval'}</span>
-      <bdi class="detail">${oneLine(item.title) || `${oneLine(item.tool)} ${head}`}</bdi>
-      <span class="outcome">${item.decision && `${oneLine(item.decision)}${item.by && ` by ${oneLine(item.by)}`}`}</span>
-    </div>
-    ${rest.map(([key, value]) => html`<${Clip} key=${key} class="output" text=${value} ...${ARGUMENT} />`)}
-  </div>`;
-}
-
-/**
- * Text that is cut when it is long, with a button for the rest. `tail` keeps the end instead of the start.
- * @param {{ text: string, lines: number, chars: number, class?: string, label?: string, tail?: boolean }} props
- */
-function Clip({ text, lines, chars, class: name = '', label, tail = false }) {
-  const [all, setAll] = useState(false);
-  const cut = useMemo(() => clip(text, lines, chars, tail), [text, lines, chars, tail]);
-  const shown = useMemo(() => plain(all ? text : cut).replace(/\n+$/, ''), [all, text, cut]);
-  const more = text.length - cut.length;
-  return html`<div class="clip ${name}" dir="auto" role=${label && 'group'} aria-label=${label}>
-      <span>${shown}</span>
-    </div>
-    ${more > 0 &&
-    html`<button class="link show-all" aria-expanded=${all} onClick=${() => setAll(!all)}>
-      ${all ? 'Show less' : `Show all ${count(newlines(text) + 1, 'line')}, ${whole(text.length)} characters`}
-    </button>`}`;
-}
-
-/** @param {string} text @param {number} lines @param {number} chars @param {boolean} tail */
-function clip(text, lines, chars, tail) {
-  const part = tail ? text.slice(-chars) : text.slice(0, chars);
-  const all = part.split('\n');
-  const kept = tail ? all.slice(-lines) : all.slice(0, lines);
-  return kept.length === all.length ? part : kept.join('\n');
-}
-
-/** @param {string} text */
-function newlines(text) {
-  let found = 0;
-  for (let at = text.indexOf('\n'); at >= 0 && at < text.length - 1; at = text.indexOf('\n', at + 1)) found += 1;
-  return found;
 }
 
 /** The item's events as they came, on demand. @param {{ item: Item, count: number }} props */

@@ -5,10 +5,10 @@ import { now } from '../format.js';
 import { html } from '../html.js';
 import { help } from './help.js';
 
-/** @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void }} Session */
+/** @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void, inbox: import('../inbox.js').Inbox }} Session */
 /** @typedef {import('../stream.js').Status} Status */
 
-/** @param {{ live: import('../live.js').LiveSessions | import('../live.js').LiveSession, session: Session, children?: any }} props */
+/** @param {{ live: import('../live.js').Live, session: Session, children?: any }} props */
 export function Top({ live, session, children }) {
   const status = live.status.value;
   useEffect(() => {
@@ -17,10 +17,22 @@ export function Top({ live, session, children }) {
   return html`<header class="top">
     <a class="brand" href="#/" aria-label="Turnwire: all sessions"><${Logo} /><span>turnwire</span></a>
     <div class="crumb">${children}</div>
+    <nav aria-label="Views">
+      <a href="#/inbox" aria-current=${here('#/inbox')}>Inbox <${Waiting} count=${session.inbox.count.value} /></a>
+      <a href="#/agents" aria-current=${here('#/agents')}>Agents</a>
+    </nav>
     <${Connection} status=${status} onNow=${() => live.now()} />
     <button class="quiet" title="Keys (?)" aria-label="Help" onClick=${() => (help.value = true)}>?</button>
     <button class="quiet sign-out" onClick=${session.onSignOut}>Sign out</button>
   </header>`;
+}
+
+/** @param {string} hash */
+const here = (hash) => (location.hash === hash ? 'page' : undefined);
+
+/** How many things wait; it keeps its place when there are none. @param {{ count: number }} props */
+function Waiting({ count }) {
+  return html`<span class="badge ${count > 0 ? '' : 'none'}" data-waiting=${count}>${count > 99 ? '99+' : count}</span>`;
 }
 
 export function Logo() {

@@ -9,11 +9,17 @@ export const help = signal(false);
 
 /** @type {[string[], string][]} */
 const KEYS = [
-  [['j', 'k'], 'next or previous session or event'],
+  [['j', 'k'], 'next or previous session, event or question'],
   [['↓', '↑'], 'the same in the list; a session scrolls'],
   [['Enter'], 'open the session; unfold the event'],
   [['G', 'End'], 'newest event, and follow'],
-  [['Esc'], 'back to the list'],
+  [['a'], 'approve what is in focus, or all that are selected'],
+  [['d'], 'deny it, with a word to the agent'],
+  [['e'], 'change its arguments, then approve'],
+  [['x'], 'select it, in the inbox'],
+  [['m'], 'write a message; Enter sends, Shift+Enter begins a line'],
+  [['i'], 'inbox'],
+  [['Esc'], 'back to the list; out of a field'],
   [['?'], 'this help'],
 ];
 

@@ -5,7 +5,11 @@ import { useSignal } from '@preact/signals';
 import { ago, count, full, money, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { LiveSession } from '../live.js';
-import { usageOf } from '../store.js';
+import { isShortcut, press } from '../keys.js';
+import { usageOf } from '../loose.js';
+import { title } from '../title.js';
+import { Around } from './around.js';
+import { Composer } from './composer.js';
 import { Row } from './event.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
@@ -23,20 +27,25 @@ export function SessionPage({ id, session }) {
     live.open();
     return () => live.close();
   }, [live]);
-  return html`<${Top} live=${live} session=${session}><${Title} live=${live} /><//>
+  const { inbox } = session;
+  // A window that does not reach the end may lack the decision of what it shows as pending.
+  const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
+  return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
+    <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
-      : html`<${Facts} live=${live} /><${Timeline} live=${live} />`}`;
+      : html`<${Facts} live=${live} /><${Timeline} live=${live} /><${Composer} live=${live} />`}
+  <//>`;
 }
 
 /** @param {{ live: LiveSession }} props */
 function Title({ live }) {
   const session = live.summary.value?.session.value;
-  const title = oneLine(session?.title ?? '') || live.id;
+  const name = oneLine(session?.title ?? '') || live.id;
   useEffect(() => {
-    document.title = `${title} · Turnwire`;
-  }, [title]);
-  return html`<h1><bdi>${title}</bdi></h1>`;
+    title.value = `${name} · Turnwire`;
+  }, [name]);
+  return html`<h1><bdi>${name}</bdi></h1>`;
 }
 
 /** What is known of the session as a whole. @param {{ live: LiveSession }} props */
@@ -69,13 +78,15 @@ function Timeline({ live }) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const follow = useFollow(live, scroller);
   useKeys(scroller, follow.toEnd);
-  return html`<main class="scroll session" ref=${scroller} onScroll=${follow.onScroll} tabindex="-1" aria-busy=${!live.ready.value}>
+  return html`<div class="stage">
+    <main class="scroll session" ref=${scroller} onScroll=${follow.onScroll} tabindex="-1" aria-busy=${!live.ready.value}>
       <${Rows} live=${live} />
     </main>
     ${!follow.atEnd.value &&
     html`<button class="to-end" onClick=${follow.toEnd}>
       <span aria-hidden="true">↓ </span>${live.unseen.value > 0 ? `${whole(live.unseen.value)} new` : 'Latest'}
-    </button>`}`;
+    </button>`}
+  </div>`;
 }
 
 /** @param {{ live: LiveSession }} props */
@@ -171,18 +182,22 @@ function useKeys(scroller, toEnd) {
   useEffect(() => {
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+      if (!isShortcut(event)) return;
       const step = { j: 1, k: -1 }[event.key];
       if (step) move(scroller.current, step);
+      else if (event.key === 'm' && composer()) composer()?.focus();
       else if (event.key === 'G' || event.key === 'End') toEnd();
       else if (event.key === 'Enter' && event.target instanceof Element && event.target.matches('.item')) unfold(event.target);
-      else return;
+      else if (!press(document.activeElement?.closest('.item'), event.key)) return;
       event.preventDefault();
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
   }, []);
 }
+
+/** @returns {HTMLElement | null} */
+const composer = () => document.querySelector('.composer textarea');
 
 /** @param {HTMLElement | null} scroller @param {number} step */
 function move(scroller, step) {

@@ -4,7 +4,9 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { ago, count, full, money, now, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { LiveSessions } from '../live.js';
-import { usageOf } from '../store.js';
+import { isShortcut } from '../keys.js';
+import { usageOf } from '../loose.js';
+import { title } from '../title.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { State } from './state.js';
@@ -16,7 +18,7 @@ let lastOpened = '';
 export function SessionsPage({ session, notice }) {
   const live = useMemo(() => new LiveSessions(), []);
   useEffect(() => {
-    document.title = 'Turnwire';
+    title.value = 'Turnwire';
     live.open();
     return () => live.close();
   }, []);
@@ -61,14 +63,14 @@ function Group({ name, summaries }) {
 /** @param {{ summary: import('../summary.js').Summary }} props */
 function Row({ summary }) {
   const s = summary.session.value;
-  const title = oneLine(s.title ?? '') || s.id;
+  const name = oneLine(s.title ?? '') || s.id;
   const last = oneLine(s.last_text ?? '');
   return html`<li>
     <a class="row" href=${`#/session/${encodeURIComponent(s.id)}`} data-session=${s.id} onClick=${() => (lastOpened = s.id)}>
       <${State} state=${s.state} tool=${summary.tool.value} />
       <span class="what">
-        <bdi class="title">${title}</bdi>
-        <bdi class="last">${last === title ? '' : last}</bdi>
+        <bdi class="title">${name}</bdi>
+        <bdi class="last">${last === name ? '' : last}</bdi>
       </span>
       <span class="who"><bdi>${s.agent ?? s.source ?? ''}</bdi><bdi class="model">${s.model ?? ''}</bdi></span>
       <${Tokens} usage=${s.usage} />
@@ -111,7 +113,7 @@ function useKeys(list) {
   useEffect(() => {
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+      if (!isShortcut(event)) return;
       const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       const all = links(list);

@@ -1,6 +1,8 @@
 //! Claude Code.
 
 use serde_json::{Value, json};
+use turnwire_adapters::{Context, Prompted, by_name};
+use turnwire_proto::{Name, Timestamp};
 
 use super::{kinds, of, story};
 
@@ -370,4 +372,53 @@ fn claude_subagents_that_still_work_when_the_run_is_killed_end_with_it() {
         ["agent_start", "agent_end", "tool_call", "turn_end", "session_end"]
     );
     assert_eq!(story[4].1["status"], "unknown");
+}
+
+#[test]
+fn a_turn_that_the_caller_begins_has_its_id_and_the_vendors_next_one_its_own() {
+    let id = Name::new("the-order").unwrap();
+    let mut adapter = (by_name("claude").unwrap().make)(Context {
+        session: Name::new("mine").ok(),
+        ..Context::default()
+    });
+    let mut out = Vec::new();
+    let told = Prompted {
+        turn_id: id.clone(),
+        from: "user".to_owned(),
+        body: "What is it?".to_owned(),
+        unread: 3,
+    };
+    let word = json!({"type": "text", "text": "a word"});
+    adapter.prompted(&told, Timestamp::UNIX_EPOCH, &mut out);
+    for line in [
+        init(),
+        says(&word, None),
+        result(&json!({})),
+        init(),
+        says(&word, None),
+        result(&json!({})),
+    ] {
+        adapter.line(line.to_string().as_bytes(), Timestamp::UNIX_EPOCH, &mut out);
+    }
+    let kinds: Vec<_> = out.iter().map(|event| event.kind.as_str()).collect();
+    let want = [
+        "turn_start",
+        "session_start",
+        "message",
+        "turn_end",
+        "turn_start",
+        "message",
+        "turn_end",
+    ];
+    assert_eq!(kinds, want);
+    let turns: Vec<_> = out
+        .iter()
+        .filter(|event| event.kind.as_str() == "turn_end")
+        .map(|event| event.turn_id.clone())
+        .collect();
+    assert_eq!(turns[0], Some(id.clone()));
+    assert!(turns[1].is_some() && turns[1] != turns[0]);
+    assert!(out[..4].iter().all(|event| event.turn_id == Some(id.clone())));
+    let start: Value = out[0].data.read().unwrap();
+    assert_eq!(start, json!({"from": "user", "body": "What is it?", "unread": 3}));
 }

@@ -229,16 +229,21 @@ async fn a_poll_that_another_log_answers_asks_for_a_report_and_goes_on_in_that_l
         answer("200 OK", "Content-Type: application/json\r\n", &body)
     };
     // The other log's first order stands where the one before had its own.
-    let (mut link, server) = fall_back(vec![of(EPOCH, 5, &[5]), of(OTHER, 4, &[4]), Reply::new("", Then::Hold)]);
+    let (mut link, server) = fall_back(vec![
+        of(EPOCH, 5, &[5]),
+        of(OTHER, 4, &[4]),
+        of(OTHER, 6, &[6]),
+        Reply::new("", Then::Hold),
+    ]);
     assert_eq!(three_silent(&mut link).await, [1, 2, 3]);
     assert_eq!(orders(&mut link, 1).await, [5]);
     let Some(Item::Sync { reason }) = next(&mut link).await else {
         panic!("no report was asked for")
     };
     assert_eq!(reason, "cursor_unknown");
-    assert_eq!(orders(&mut link, 1).await, [4]);
+    assert_eq!(orders(&mut link, 2).await, [4, 6]);
     let epochs = [EPOCH, OTHER].map(|epoch| epoch.parse().unwrap());
-    assert_eq!(link.position(), Some((seq(4), Some(epochs[1]))));
+    assert_eq!(link.position(), Some((seq(6), Some(epochs[1]))));
     for _ in 0..4 {
         server.request();
     }

@@ -475,7 +475,7 @@ async fn approvals_do_what_the_model_does_whatever_fails_and_whenever_it_restart
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         // The last one asks for one that is due twice at once.
-        Err(_) => (0..7).chain([14]).collect(),
+        Err(_) => vec![0, 1, 2, 14],
     };
     for seed in seeds {
         eprintln!("seed {seed}");
