@@ -14,8 +14,18 @@ pub const SESSION_EVENTS: &str = "/api/sessions/{id}/events";
 pub const SESSION_TURNS: &str = "/api/sessions/{id}/turns";
 /// One session's tool calls.
 pub const SESSION_TOOL_CALLS: &str = "/api/sessions/{id}/tool-calls";
+/// Makes (POST) a link by which one session is read, and nothing else.
+pub const SESSION_SHARE: &str = "/api/sessions/{id}/share";
+/// All events of one session as a file.
+pub const SESSION_EXPORT: &str = "/api/sessions/{id}/export";
 /// Everything that is at one moment, to be followed from its place.
 pub const STATE: &str = "/api/state";
+/// What was used within a window.
+pub const USAGE: &str = "/api/usage";
+/// The list of evaluation runs.
+pub const RUNS: &str = "/api/runs";
+/// One run: a session's id names it.
+pub const RUN: &str = "/api/runs/{id}";
 /// First login: a pairing code becomes a token.
 pub const PAIR: &str = "/api/pair";
 /// Makes a pairing code for another device.
@@ -98,7 +108,12 @@ pub const API: &[&str] = &[
     SESSION_EVENTS,
     SESSION_TURNS,
     SESSION_TOOL_CALLS,
+    SESSION_SHARE,
+    SESSION_EXPORT,
     STATE,
+    USAGE,
+    RUNS,
+    RUN,
     PAIR,
     PAIRING_CODES,
     TOKENS,

@@ -5,13 +5,18 @@
 mod activity;
 pub(crate) mod approvals;
 pub(crate) mod commands;
+mod current;
+mod latency;
+mod meter;
 mod preview;
+pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod silent;
 pub(crate) mod state;
 pub(crate) mod tools;
 pub(crate) mod turns;
+pub(crate) mod usage;
 mod used;
 
 use std::{
@@ -30,7 +35,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -47,7 +52,7 @@ const NICENESS: i32 = 10;
 /// Connections that are kept for reading.
 const IDLE: usize = 2;
 /// Statements that a connection keeps prepared: all that there are.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 128;
 /// Bytes of texts in one page of rows, as in one of history.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -80,6 +85,17 @@ const VIEWS: &[View] = &[
         tables: || approvals::TABLES.to_owned(),
         fold: with_sessions,
         forget: approvals::forget,
+    },
+    View {
+        tables: || runs::TABLES.to_owned(),
+        fold: with_sessions,
+        forget: runs::forget,
+    },
+    View {
+        tables: meter::tables,
+        fold: with_sessions,
+        // It deletes by time, as it goes on; what is of a session that was forgotten is in no sum.
+        forget: |_, _| Ok(0),
     },
     View {
         tables: || search::TABLES.to_owned(),

@@ -6,7 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use turnwire_proto::{Event, Kind, Name, Seq, Timestamp, Usage, Visibility};
 
-use super::{FORGET, from_seq, moment, to_seq, used::Used};
+use super::{
+    FORGET,
+    current::{self, Doing},
+    from_seq, meter, moment, runs, to_seq,
+    used::Used,
+};
 
 /// `n` is never given twice: rows of turns and calls name their session by it, and may outlive it for a while when the log is
 /// trimmed.
@@ -69,6 +74,12 @@ pub(crate) struct Session {
     cost_usd: f64,
     first_seq: Seq,
     pub(crate) last_seq: Seq,
+    /// Of the moment of the answer, like the two below: [`current`] fills them in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) doing: Option<Doing>,
+    /// Events of each of the last minutes, oldest first.
+    pub(super) activity: Vec<i64>,
+    pub(super) cost_today_usd: f64,
     #[serde(skip)]
     used: Used,
     /// When and where it last gave a sign of life; what the server says of its silence is none.
@@ -108,6 +119,9 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         last_seq: row.get(20).map(to_seq)?,
         usage: used.usage(),
         cost_usd: used.cost_usd,
+        doing: None,
+        activity: Vec::new(),
+        cost_today_usd: 0.0,
         used,
         alive: moment(row, 26)?,
         alive_seq: row.get(27).map(to_seq)?,
@@ -128,10 +142,18 @@ pub(crate) fn list(db: &Connection, visible: &Visibility, before: Seq, limit: us
             }
         }
     }
+    current::fill(db, &mut found, Timestamp::now())?;
     Ok(found)
 }
 
-/// One session.
+/// One session, as it is answered.
+pub(crate) fn one(db: &Connection, id: &str) -> rusqlite::Result<Option<Session>> {
+    let mut session = get(db, id)?;
+    current::fill(db, session.as_mut_slice(), Timestamp::now())?;
+    Ok(session)
+}
+
+/// The same as it is folded: without what is so at the moment of an answer alone.
 pub(crate) fn get(db: &Connection, id: &str) -> rusqlite::Result<Option<Session>> {
     let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
     statement.query_row([id], session).optional()
@@ -158,6 +180,10 @@ pub(super) fn of(db: &Transaction<'_>, id: &str, event: &Event) -> rusqlite::Res
 }
 
 impl Session {
+    pub(crate) fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
     /// What every event changes.
     pub(super) fn saw(&mut self, event: &Event) {
         self.events += 1;
@@ -236,6 +262,18 @@ impl Session {
     }
 }
 
+/// What a session has not that is over.
+const NOTHING_OPEN: &str = "NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))";
+
+/// Whether a session has nothing open; `None` when there is none.
+pub(crate) fn is_over(db: &Connection, id: &str) -> rusqlite::Result<Option<bool>> {
+    db.prepare_cached(&format!("SELECT {NOTHING_OPEN} FROM sessions AS s WHERE id = ?1"))?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
 /// Sessions that were last heard of before `old`, or are not among the `keep` latest active ones, the oldest first. One that has
 /// something open is not over, however old it is.
 pub(crate) fn surplus(
@@ -252,13 +290,9 @@ pub(crate) fn surplus(
             .query_row([number(keep.saturating_sub(1))], |row| row.get(0))
             .optional()?,
     };
-    let mut statement = db.prepare_cached(
-        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2)
-            AND NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
-            AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
-            AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))
-         ORDER BY last_seq LIMIT ?3",
-    )?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2) AND {NOTHING_OPEN} ORDER BY last_seq LIMIT ?3"
+    ))?;
     let bounds = params![
         old.map_or(i64::MIN, Timestamp::millis),
         oldest_kept.unwrap_or(i64::MIN),
@@ -276,6 +310,8 @@ pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
             .execute([n])?;
     }
+    meter::erased(db, n)?;
+    runs::erased(db, n)?;
     db.prepare_cached("DELETE FROM commands WHERE session = ?1")?
         .execute([id])?;
     db.prepare_cached("DELETE FROM sessions WHERE n = ?1")?.execute([n])?;
