@@ -8,6 +8,7 @@ mod publish;
 mod query;
 mod sse;
 mod targets;
+mod views;
 
 use std::{
     env,

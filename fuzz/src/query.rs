@@ -6,7 +6,8 @@ use turnwire_proto::{Kind, Name, Seq, approval, command, limits};
 #[path = "../../crates/server/src/http/query.rs"]
 mod parser;
 use parser::{
-    AGENT, APPROVAL, APPROVALS, CHAT, COMMANDS, DOWNLINK, EventQuery, HISTORY, NONE, SESSIONS, STATE, STREAM, WAKE,
+    AGENT, APPROVAL, APPROVALS, CHAT, COMMANDS, DOWNLINK, EXPORT, EventQuery, HISTORY, NONE, SESSIONS, STATE, STREAM,
+    USAGE, WAKE,
 };
 
 use crate::hub::Start;
@@ -34,7 +35,8 @@ impl Refusal {
 pub(crate) fn run(text: &str) {
     let (query, last_event_id) = text.split_once('\n').map_or((text, None), |(q, id)| (q, Some(id)));
     for known in [
-        STREAM, HISTORY, SESSIONS, STATE, COMMANDS, DOWNLINK, WAKE, AGENT, NONE, CHAT, APPROVALS, APPROVAL,
+        STREAM, HISTORY, SESSIONS, STATE, COMMANDS, DOWNLINK, WAKE, AGENT, NONE, CHAT, APPROVALS, APPROVAL, USAGE,
+        EXPORT,
     ] {
         match EventQuery::parse(Some(query), known) {
             Ok(read) => accepted(&read, last_event_id),

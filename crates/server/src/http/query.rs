@@ -7,7 +7,7 @@ use turnwire_proto::{Epoch, Kind, Name, Selector, Seq, Visibility, limits};
 use super::Refusal;
 use crate::{
     hub::Start,
-    views::usage::{By, Window},
+    views::window::{By, Window},
 };
 
 /// Characters of a search text.

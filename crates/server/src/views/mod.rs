@@ -18,6 +18,7 @@ pub(crate) mod tools;
 pub(crate) mod turns;
 pub(crate) mod usage;
 mod used;
+pub(crate) mod window;
 
 use std::{
     path::{Path, PathBuf},

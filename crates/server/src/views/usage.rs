@@ -1,46 +1,21 @@
 //! What was used within a window: sums by bucket of time, by agent, model or session, and by tool. Of the rows of [`super::meter`]
 //! that are of sessions which may be read, so that a sum tells nothing of others.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    str::FromStr,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use turnwire_proto::{Name, Timestamp, Visibility};
 
-use super::{latency::Histogram, meter::HOUR, used::Used};
+use super::{
+    latency::Histogram,
+    meter::HOUR,
+    used::Used,
+    window::{By, Window},
+};
 
 /// Rows of one answer, and tools: those with the most of it.
 const ROWS: usize = 200;
-
-/// How far back it goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Window {
-    #[default]
-    Day,
-    Week,
-    Month,
-}
-
-/// Not one of a few words.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("must be one of {0}")]
-pub(crate) struct NotOneOf(&'static str);
-
-impl FromStr for Window {
-    type Err = NotOneOf;
-
-    fn from_str(text: &str) -> Result<Self, NotOneOf> {
-        match text {
-            "24h" => Ok(Self::Day),
-            "7d" => Ok(Self::Week),
-            "30d" => Ok(Self::Month),
-            _ => Err(NotOneOf("24h, 7d, 30d")),
-        }
-    }
-}
 
 impl Window {
     /// Hours of one bucket, and how many buckets.
@@ -49,28 +24,6 @@ impl Window {
             Self::Day => (1, 24),
             Self::Week => (6, 28),
             Self::Month => (24, 30),
-        }
-    }
-}
-
-/// What a row is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum By {
-    #[default]
-    Agent,
-    Model,
-    Session,
-}
-
-impl FromStr for By {
-    type Err = NotOneOf;
-
-    fn from_str(text: &str) -> Result<Self, NotOneOf> {
-        match text {
-            "agent" => Ok(Self::Agent),
-            "model" => Ok(Self::Model),
-            "session" => Ok(Self::Session),
-            _ => Err(NotOneOf("agent, model, session")),
         }
     }
 }
