@@ -16,6 +16,12 @@ pub const SESSION_TURNS: &str = "/api/sessions/{id}/turns";
 pub const SESSION_TOOL_CALLS: &str = "/api/sessions/{id}/tool-calls";
 /// Everything that is at one moment, to be followed from its place.
 pub const STATE: &str = "/api/state";
+/// What was used within a window.
+pub const USAGE: &str = "/api/usage";
+/// The list of evaluation runs.
+pub const RUNS: &str = "/api/runs";
+/// One run: a session's id names it.
+pub const RUN: &str = "/api/runs/{id}";
 /// First login: a pairing code becomes a token.
 pub const PAIR: &str = "/api/pair";
 /// Makes a pairing code for another device.
@@ -99,6 +105,9 @@ pub const API: &[&str] = &[
     SESSION_TURNS,
     SESSION_TOOL_CALLS,
     STATE,
+    USAGE,
+    RUNS,
+    RUN,
     PAIR,
     PAIRING_CODES,
     TOKENS,

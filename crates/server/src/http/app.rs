@@ -13,8 +13,8 @@ use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
 use super::{
-    Refusal, agents, approvals, chat, commands, downlink, events, guard, health, history, hooks, pair, sessions, state,
-    tickets, tokens, turns, ui,
+    Refusal, agents, approvals, chat, commands, downlink, events, guard, health, history, hooks, pair, runs, sessions,
+    state, tickets, tokens, turns, ui, usage,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 
@@ -92,6 +92,8 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(sessions::router())
         .merge(turns::router())
         .merge(state::router())
+        .merge(usage::router())
+        .merge(runs::router())
         .merge(commands::router())
         .merge(agents::router())
         .merge(chat::router())

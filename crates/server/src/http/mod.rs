@@ -16,12 +16,14 @@ mod intake;
 pub mod pair;
 mod query;
 mod refusal;
+mod runs;
 mod sessions;
 mod state;
 pub mod tickets;
 pub mod tokens;
 mod turns;
 pub mod ui;
+mod usage;
 
 pub(crate) use app::App;
 pub use refusal::Refusal;

@@ -5,7 +5,10 @@ use std::str::FromStr;
 use turnwire_proto::{Epoch, Kind, Name, Selector, Seq, Visibility, limits};
 
 use super::Refusal;
-use crate::hub::Start;
+use crate::{
+    hub::Start,
+    views::usage::{By, Window},
+};
 
 /// Characters of a search text.
 const SEARCH: usize = 1000;
@@ -29,6 +32,10 @@ pub(crate) struct EventQuery {
     states: Vec<String>,
     /// How long to wait for something.
     pub(crate) wait_ms: Option<u64>,
+    /// How far back sums go.
+    pub(crate) window: Window,
+    /// What they are of.
+    pub(crate) by: By,
 }
 
 /// Parameters of a stream.
@@ -67,6 +74,8 @@ pub(crate) const SESSIONS: &[&str] = &["before", "limit", "ticket"];
 pub(crate) const STATE: &[&str] = &["limit", "ticket"];
 /// Parameters of `GET /api/commands`.
 pub(crate) const COMMANDS: &[&str] = &["before", "limit", "agent", "session_id", "state", "ticket"];
+/// Parameters of `GET /api/usage`.
+pub(crate) const USAGE: &[&str] = &["window", "by", "agent", "session_id", "ticket"];
 /// Parameters of a chat's WebSocket.
 pub(crate) const CHAT: &[&str] = &["session_id", "after", "since", "epoch", "ticket"];
 /// Parameters of `GET /api/approvals`.
@@ -100,6 +109,8 @@ impl EventQuery {
             search: None,
             states: Vec::new(),
             wait_ms: None,
+            window: Window::default(),
+            by: By::default(),
         };
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -164,6 +175,14 @@ impl EventQuery {
                     }
                     _ => Ok(()),
                 }
+            }
+            "window" => {
+                self.window = parsed(key, value)?;
+                Ok(())
+            }
+            "by" => {
+                self.by = parsed(key, value)?;
+                Ok(())
             }
             "deltas" => flag(key, &mut self.what.deltas, value),
             "raw" => flag(key, &mut self.what.raw, value),
@@ -348,6 +367,7 @@ mod tests {
             ),
             (SESSIONS, &["before=1", "limit=1", "ticket=x"]),
             (STATE, &["limit=1", "ticket=x"]),
+            (USAGE, &["window=7d", "by=model", "session_id=a", "ticket=x"]),
             (NONE, &["ticket=x"]),
         ] {
             for pair in pairs {

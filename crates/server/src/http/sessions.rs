@@ -91,7 +91,10 @@ async fn one(
     let head = app.hub().bounds(&grant).await?.head;
     app.views().reach(head).await;
     let wanted = id.clone();
-    let session = app.views().read(move |db| sessions::get(db, wanted.as_str())).await?;
+    let (_, session) = app
+        .views()
+        .snapshot(move |db| sessions::one(db, wanted.as_str()))
+        .await?;
     session.map(Json).ok_or_else(|| none(&id))
 }
 

@@ -12,7 +12,9 @@ use turnwire_proto::{
 };
 
 use super::{
-    approvals, preview,
+    approvals,
+    meter::{Meter, Reach},
+    preview, runs,
     sessions::{self, IDLE, RUNNING, STALLED, Session, THINKING},
     silent, tools, turns,
     turns::Turn,
@@ -33,11 +35,14 @@ struct Entry<'a> {
     db: &'a Transaction<'a>,
     session: Session,
     turn: Option<Turn>,
+    meter: Meter,
 }
 
 /// Folds a page.
 pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<()> {
     let mut entries: HashMap<&str, Entry<'_>> = HashMap::new();
+    let reach = Reach::from(Timestamp::now());
+    reach.purge(db)?;
     for event in events {
         let Some(id) = event.session_id.as_ref().map(AsRef::<str>::as_ref) else {
             // The server alone writes these; they are about all sessions of an agent.
@@ -58,11 +63,17 @@ pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<(
         }
         if !entries.contains_key(id) {
             let session = sessions::of(db, id, event)?;
-            let turn = None;
-            entries.insert(id, Entry { db, session, turn });
+            let entry = Entry {
+                db,
+                session,
+                turn: None,
+                meter: Meter::new(reach),
+            };
+            entries.insert(id, entry);
         }
         if let Some(entry) = entries.get_mut(id) {
             entry.session.saw(event);
+            entry.meter.event(event.timestamp);
             entry.take(event)?;
         }
     }
@@ -72,6 +83,7 @@ pub(super) fn fold(db: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<(
 fn write(db: &Transaction<'_>, entries: HashMap<&str, Entry<'_>>) -> rusqlite::Result<()> {
     entries.into_values().try_for_each(|mut entry| {
         entry.put_back()?;
+        entry.meter.store(db, entry.session.n)?;
         entry.session.store(db)
     })
 }
@@ -103,7 +115,13 @@ impl Entry<'_> {
                 self.go_on_from(&["done", "failed", "offline"], at)?;
             }
             "session_end" => self.session_end(event, &preview::body(data))?,
-            "run_complete" => self.session.enter("done", at),
+            "run_complete" => {
+                runs::complete(self.db, self.session.n, event, &preview::body(data))?;
+                self.session.enter("done", at);
+            }
+            "task_start" => runs::task_start(self.db, self.session.n, event, &preview::body(data))?,
+            "task_complete" => runs::task_end(self.db, self.session.n, event, &preview::body(data))?,
+            "grader_result" => runs::graded(self.db, self.session.n, event, &preview::body(data))?,
             "model_changed" => self.models(Some(&preview::body::<ModelChanged>(data).model)),
             "turn_start" => self.turn_start(event, &preview::body(data))?,
             "turn_end" => self.turn_end(event, &preview::body(data))?,
@@ -124,7 +142,10 @@ impl Entry<'_> {
             "note" => self.says(&preview::body::<Note>(data).text),
             "error" => {
                 self.session.errors += 1;
-                self.says(&preview::body::<ErrorBody>(data).message);
+                self.meter.error(at, self.session.model.as_deref());
+                let message = preview::body::<ErrorBody>(data).message;
+                self.says(&message);
+                runs::error(self.db, self.session.n, &message)?;
             }
             _ => {}
         }
@@ -135,6 +156,15 @@ impl Entry<'_> {
         if let Some(model) = model.filter(|model| !model.is_empty()) {
             self.session.model = Some(preview::head(model, preview::WORD).to_owned());
         }
+    }
+
+    /// Of this model, or of the session's.
+    fn spend(&mut self, at: Timestamp, model: Option<&str>, used: Used) {
+        let model = model
+            .filter(|model| !model.is_empty())
+            .or(self.session.model.as_deref());
+        self.meter.spend(at, model, used);
+        self.session.spend(used);
     }
 
     fn says(&mut self, text: &str) {
@@ -272,6 +302,7 @@ impl Entry<'_> {
 
     fn turn_start(&mut self, event: &Event, body: &TurnStart) -> rusqlite::Result<()> {
         self.session.turns += 1;
+        self.meter.turn(event.timestamp, self.session.model.as_deref());
         self.session.unread = i64::try_from(body.unread).unwrap_or_default();
         self.asks(&body.body);
         self.says(&body.body);
@@ -298,8 +329,8 @@ impl Entry<'_> {
             return Ok(());
         };
         turn.close(event, body.note.as_deref().unwrap_or_default());
-        self.session.spend(turn.counts());
-        let place = turn.place();
+        let (used, place) = (turn.counts(), turn.place());
+        self.spend(event.timestamp, None, used);
         self.leave_turn(place, event)?;
         if !self.session.is("offline") && !self.open()? {
             self.session.enter("failed", event.timestamp);
@@ -323,8 +354,8 @@ impl Entry<'_> {
         }
         let before = turn.counts();
         turn.end(event, body);
-        self.session.spend(turn.counts() - before);
-        let place = turn.place();
+        let (more, place) = (turn.counts() - before, turn.place());
+        self.spend(event.timestamp, None, more);
         self.leave_turn(place, event)?;
         if !self.open()? {
             self.session
@@ -342,7 +373,7 @@ impl Entry<'_> {
             };
             turn.close(event, note);
             turn.store(self.db)?;
-            self.session.spend(turn.counts());
+            self.spend(event.timestamp, None, turn.counts());
             self.leave_turn(place, event)?;
         }
         Ok(())
@@ -359,6 +390,7 @@ impl Entry<'_> {
         self.close_others(event, None, SESSION_END)?;
         tools::close_session(self.db, self.session.n, event)?;
         approvals::session_ended(self.db, self.session.n, event)?;
+        runs::session_ended(self.db, self.session.n, event)?;
         let failed = body.exit_code.unwrap_or(0) != 0;
         self.session
             .enter(if failed { "failed" } else { "done" }, event.timestamp);
@@ -388,7 +420,14 @@ impl Entry<'_> {
         self.session.tool_calls += 1;
         self.session.tool_failures += i64::from(!body.success);
         let place = self.place_of(event)?;
-        tools::end(self.db, place, event, body)?;
+        let took = tools::end(self.db, place, event, body)?;
+        self.meter.call(
+            event.timestamp,
+            self.session.model.as_deref(),
+            &body.tool,
+            took,
+            body.success,
+        );
         approvals::call_ended(self.db, self.session.n, &body.tool_call_id, event)?;
         if self.session.is(RUNNING) && !tools::any_open(self.db, self.session.n)? {
             self.go_on_from(&[RUNNING], event.timestamp)?;
@@ -429,13 +468,13 @@ impl Entry<'_> {
         self.session.context_window = count(body.context_window).or(self.session.context_window);
         let Some(turn) = self.turn_of(event)? else {
             // No turn's end will say it.
-            self.session.spend(used);
+            self.spend(event.timestamp, body.model.as_deref(), used);
             return Ok(());
         };
         let before = turn.counts();
         turn.spend(used);
         let more = turn.counts() - before;
-        self.session.spend(more);
+        self.spend(event.timestamp, body.model.as_deref(), more);
         Ok(())
     }
 }

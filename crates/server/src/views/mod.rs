@@ -5,13 +5,18 @@
 mod activity;
 pub(crate) mod approvals;
 pub(crate) mod commands;
+mod current;
+mod latency;
+mod meter;
 mod preview;
+pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod silent;
 pub(crate) mod state;
 pub(crate) mod tools;
 pub(crate) mod turns;
+pub(crate) mod usage;
 mod used;
 
 use std::{
@@ -45,7 +50,7 @@ const REACH: Duration = Duration::from_secs(5);
 /// Connections that are kept for reading.
 const IDLE: usize = 2;
 /// Statements that a connection keeps prepared: all that there are.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 128;
 /// Bytes of texts in one page of rows, as in one of history.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -78,6 +83,17 @@ const VIEWS: &[View] = &[
         tables: || approvals::TABLES.to_owned(),
         fold: with_sessions,
         forget: approvals::forget,
+    },
+    View {
+        tables: || runs::TABLES.to_owned(),
+        fold: with_sessions,
+        forget: runs::forget,
+    },
+    View {
+        tables: meter::tables,
+        fold: with_sessions,
+        // It deletes by time, as it goes on; what is of a session that was forgotten is in no sum.
+        forget: |_, _| Ok(0),
     },
     View {
         tables: || search::TABLES.to_owned(),

@@ -6,7 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use turnwire_proto::{Event, Kind, Name, Seq, Timestamp, Usage, Visibility};
 
-use super::{FORGET, from_seq, moment, to_seq, used::Used};
+use super::{
+    FORGET,
+    current::{self, Doing},
+    from_seq, meter, moment, runs, to_seq,
+    used::Used,
+};
 
 /// `n` is never given twice: rows of turns and calls name their session by it, and may outlive it for a while when the log is
 /// trimmed.
@@ -69,6 +74,12 @@ pub(crate) struct Session {
     cost_usd: f64,
     first_seq: Seq,
     pub(crate) last_seq: Seq,
+    /// Of the moment of the answer, like the two below: [`current`] fills them in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) doing: Option<Doing>,
+    /// Events of each of the last minutes, oldest first.
+    pub(super) activity: Vec<i64>,
+    pub(super) cost_today_usd: f64,
     #[serde(skip)]
     used: Used,
     /// When and where it last gave a sign of life; what the server says of its silence is none.
@@ -108,6 +119,9 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         last_seq: row.get(20).map(to_seq)?,
         usage: used.usage(),
         cost_usd: used.cost_usd,
+        doing: None,
+        activity: Vec::new(),
+        cost_today_usd: 0.0,
         used,
         alive: moment(row, 26)?,
         alive_seq: row.get(27).map(to_seq)?,
@@ -128,10 +142,18 @@ pub(crate) fn list(db: &Connection, visible: &Visibility, before: Seq, limit: us
             }
         }
     }
+    current::fill(db, &mut found, Timestamp::now())?;
     Ok(found)
 }
 
-/// One session.
+/// One session, as it is answered.
+pub(crate) fn one(db: &Connection, id: &str) -> rusqlite::Result<Option<Session>> {
+    let mut session = get(db, id)?;
+    current::fill(db, session.as_mut_slice(), Timestamp::now())?;
+    Ok(session)
+}
+
+/// The same as it is folded: without what is so at the moment of an answer alone.
 pub(crate) fn get(db: &Connection, id: &str) -> rusqlite::Result<Option<Session>> {
     let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
     statement.query_row([id], session).optional()
@@ -276,6 +298,8 @@ pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
             .execute([n])?;
     }
+    meter::erased(db, n)?;
+    runs::erased(db, n)?;
     db.prepare_cached("DELETE FROM commands WHERE session = ?1")?
         .execute([id])?;
     db.prepare_cached("DELETE FROM sessions WHERE n = ?1")?.execute([n])?;

@@ -220,12 +220,13 @@ pub(super) fn begin(db: &Transaction<'_>, place: Place, event: &Event, body: &To
     Ok(())
 }
 
-/// A call ends.
-pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
+/// A call ends. How long it took, where that is known by then.
+pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCall) -> rusqlite::Result<Option<i64>> {
+    let told = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
     let known = known(db, place.session, &body.tool_call_id, &body.tool)?;
     let row = match &known {
         // It is told twice.
-        Some(known) if known.end => return Ok(()),
+        Some(known) if known.end => return Ok(told),
         Some(known) => known.seq,
         None => {
             let mut insert = db.prepare_cached(
@@ -245,7 +246,6 @@ pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &Tool
     let took = known
         .and_then(|known| known.started)
         .map(|started| (at - started).max(0));
-    let told = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
     let (output, bytes) = body.output.as_ref().map(preview::value).unzip();
     let mut update = db.prepare_cached(
         "UPDATE tool_calls SET ended = ?2, end_seq = ?3, last_seq = max(last_seq, ?3), duration_ms = ?4, success = ?5, output = ?6,
@@ -265,7 +265,7 @@ pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &Tool
         place.turn.map(from_seq),
         event.turn_id.as_ref().map(AsRef::<str>::as_ref),
     ])?;
-    Ok(())
+    Ok(told.or(took))
 }
 
 /// Closes the calls of a turn that are open: it has ended, and they have not said how they did.

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod cursors;
+mod doing;
 mod endings;
 mod framing;
 mod history;
@@ -16,6 +17,7 @@ mod publish;
 mod recorded;
 mod refusals;
 mod replay;
+mod runs;
 mod search;
 mod settings;
 mod sse;
@@ -25,6 +27,7 @@ mod stream;
 mod surface;
 mod trimmed;
 mod turns;
+mod usage;
 mod visibility;
 mod wakes;
 mod world;
