@@ -4,8 +4,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { ago, count, full, money, now, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { LiveSessions } from '../live.js';
-import { isShortcut } from '../keys.js';
 import { usageOf } from '../loose.js';
+import { useRowKeys } from '../rows.js';
 import { title } from '../title.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
@@ -39,7 +39,7 @@ function Waiting() {
 function List({ live }) {
   const [working, quiet] = [live.working.value, live.quiet.value];
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
-  useKeys(list);
+  useRowKeys(list);
   useKeptFocus(list);
   if (working.length + quiet.length === 0) return html`<${Empty} />`;
   return html`<div ref=${list}>
@@ -107,25 +107,6 @@ function Empty() {
 
 /** @param {{ current: HTMLElement | null }} list */
 const links = (list) => [.../** @type {NodeListOf<HTMLAnchorElement>} */ (list.current?.querySelectorAll('a.row') ?? [])];
-
-/** `j` and `k` move the focus through the list; Enter is the link's own. @param {{ current: HTMLElement | null }} list */
-function useKeys(list) {
-  useEffect(() => {
-    /** @param {KeyboardEvent} event */
-    const onKey = (event) => {
-      if (!isShortcut(event)) return;
-      const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      const all = links(list);
-      const at = all.findIndex((link) => link === document.activeElement);
-      const next = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
-      all[next]?.focus();
-      event.preventDefault();
-    };
-    addEventListener('keydown', onKey);
-    return () => removeEventListener('keydown', onKey);
-  }, []);
-}
 
 /** Moving a row takes the focus from it: it is given back. @param {{ current: HTMLElement | null }} list */
 function useKeptFocus(list) {
