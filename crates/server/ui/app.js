@@ -12,6 +12,7 @@ import { arrived, hashOf, route } from './route.js';
 import { startTitle } from './title.js';
 import { Help, help } from './view/help.js';
 import { refusal, SignIn } from './view/sign-in.js';
+import { SharedPage } from './view/shared.js';
 import { VIEWS, viewOf } from './views.js';
 
 /** `unknown` until the server has said. @type {import('@preact/signals').Signal<'unknown' | 'in' | 'out'>} */
@@ -32,6 +33,29 @@ function takeCode() {
   }
 }
 
+/** Where a tab keeps the secret of the share link that it was opened by: it is gone with the tab. */
+const SHARE = 'turnwire-share';
+
+/** The secret of a share link, or nothing. */
+const shared = signal(sessionStorage.getItem(SHARE) ?? '');
+
+/** Takes a share link's secret out of the address. */
+function takeShare() {
+  const secret = /^#share=(.+)$/.exec(location.hash)?.[1];
+  if (secret) {
+    history.replaceState(null, '', `${location.pathname}#/`);
+    sessionStorage.setItem(SHARE, secret);
+    shared.value = secret;
+  }
+  api.speak(shared.value);
+}
+
+/** Back to what this browser is otherwise. */
+function leaveShared() {
+  sessionStorage.removeItem(SHARE);
+  location.reload();
+}
+
 /** @param {string} code */
 async function pair(code) {
   await api.pair(code.trim());
@@ -43,8 +67,10 @@ async function pair(code) {
 
 /** Takes in a new address: at the start, and whenever it changes. */
 async function arrive() {
+  takeShare();
   const code = takeCode();
   arrived();
+  if (shared.value) return;
   if (code) await pair(code).catch(told);
   if (signedIn.value === 'unknown') signedIn.value = await isSignedIn();
 }
@@ -84,6 +110,7 @@ function signedOut(why) {
 function onKey(event) {
   if (!isShortcut(event)) return;
   if (event.key === '?') help.value = true;
+  else if (shared.peek()) return;
   else if (event.key === 'i') location.hash = '#/inbox';
   else if (event.key === '/') toFilter();
   else if (event.key === 'Escape' && location.hash !== '#/') location.hash = '#/';
@@ -105,7 +132,7 @@ const GOING_MS = 1500;
 
 /** `g` and a view's key. Before the view itself sees the second one: it may have a meaning there. @param {KeyboardEvent} event */
 function onGo(event) {
-  if (!isShortcut(event) || event.key === 'Shift') return;
+  if (!isShortcut(event) || event.key === 'Shift' || shared.peek()) return;
   const view = event.timeStamp < going ? VIEWS.find(({ key }) => key && key === event.key) : undefined;
   going = event.key === 'g' && !view ? event.timeStamp + GOING_MS : 0;
   if (!view) return;
@@ -125,10 +152,11 @@ function App() {
       removeEventListener('keydown', onKey);
     };
   }, []);
-  return html`${view()}<${Help} views=${VIEWS} />`;
+  return html`${view()}<${Help} views=${shared.value ? [] : VIEWS} />`;
 }
 
 function view() {
+  if (shared.value) return html`<${SharedPage} key=${shared.value} query=${route.value.query} leave=${leaveShared} />`;
   if (signedIn.value === 'unknown') return html`<main class="blank" aria-busy="true"></main>`;
   if (signedIn.value === 'out') return html`<${SignIn} notice=${notice.value} onCode=${pair} />`;
   return html`<${SignedIn} />`;

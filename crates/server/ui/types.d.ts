@@ -47,6 +47,24 @@ declare namespace Wire {
     epoch: string;
   }
 
+  interface Token {
+    id: string;
+    name: string;
+    kind: string;
+    scopes: string[];
+    created: string;
+    last_used?: string | null;
+    expires?: string | null;
+    current: boolean;
+  }
+
+  /** A link that shows one session. */
+  interface Shared {
+    token_id: string;
+    url: string;
+    expires: string;
+  }
+
   interface Session {
     id: string;
     title?: string | null;

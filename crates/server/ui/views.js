@@ -1,5 +1,6 @@
 // The views: one line each. A view that has a key is in the navigation, and `g` with its key opens it.
 
+import { AccessPage } from './view/access.js';
 import { AgentsPage } from './view/agents.js';
 import { InboxPage } from './view/inbox.js';
 import { SearchPage } from './view/search.js';
@@ -18,6 +19,7 @@ export const VIEWS = [
   { path: 'inbox', name: 'Inbox', key: 'i', page: InboxPage },
   { path: 'agents', name: 'Agents', key: 'a', page: AgentsPage },
   { path: 'search', name: 'Search', key: 's', page: SearchPage },
+  { path: 'access', name: 'Access', key: 'x', page: AccessPage },
   { path: 'agent', name: 'Agent', key: '', page: AgentsPage },
   { path: 'session', name: 'Session', key: '', page: SessionPage, isOne: true },
 ];

@@ -9,7 +9,8 @@ import { help } from './help.js';
 /** @typedef {{ path: string, name: string, key: string }} Place a view in the navigation */
 /**
  * Who is signed in, and what all views have.
- * @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void, inbox: import('../inbox.js').Inbox, views: Place[] }} Session
+ * @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void, inbox: import('../inbox.js').Inbox, views: Place[], shared?: string }} Session
+ *   `shared`: what is said of a share link, where the page was opened by one
  */
 /** @typedef {import('../stream.js').Status} Status */
 
@@ -22,7 +23,7 @@ export function Top({ live, session, children }) {
   return html`<header class="top">
     <a class="brand" href="#/" aria-label="Turnwire: fleet"><${Logo} /><span>turnwire</span></a>
     <div class="crumb">${children}</div>
-    <nav aria-label="Views">
+    ${session.shared ? html`<span class="told-shared">${session.shared}</span>` : html`<nav aria-label="Views">
       ${session.views
         .filter(({ key }) => key)
         .map(
@@ -31,10 +32,10 @@ export function Top({ live, session, children }) {
               ${name}${path === 'inbox' && html` <${Waiting} count=${session.inbox.count.value} />`}
             </a>`,
         )}
-    </nav>
+    </nav>`}
     <${Connection} status=${status} onNow=${() => live.now()} />
     <button class="quiet" title="Keys (?)" aria-label="Help" onClick=${() => (help.value = true)}>?</button>
-    <button class="quiet sign-out" onClick=${session.onSignOut}>Sign out</button>
+    <button class="quiet sign-out" onClick=${session.onSignOut}>${session.shared ? 'Close' : 'Sign out'}</button>
   </header>`;
 }
 

@@ -13,6 +13,7 @@ import { Composer } from './composer.js';
 import { Row } from './event.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
+import { Share } from './share.js';
 import { State } from './state.js';
 
 /** Pixels from the end that still count as the end: less than a line. */
@@ -31,7 +32,7 @@ export function SessionPage({ id, session }) {
   // A window that does not reach the end may lack the decision of what it shows as pending.
   const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
   return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
-    <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
+    <${Top} live=${live} session=${session}><${Title} live=${live} /><${Share} id=${id} session=${session} /><//>
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Timeline} live=${live} /><${Composer} live=${live} />`}
