@@ -69,6 +69,14 @@ optional_bodies! {
         /// Why, in the vendor's word or ours (`killed`, `exit`).
         reason: String,
     }
+    /// Of `session_renamed`.
+    SessionRenamed {
+        /// Its title from here on.
+        title: String,
+    } with {
+        /// Who gave it.
+        by: String,
+    }
     /// Of `turn_start`.
     TurnStart {
         /// Who asks: `user`, or an agent's name.

@@ -43,13 +43,19 @@ macro_rules! kinds {
                 }
             }
 
-            /// Whether the server alone writes it: what it says of the log, of commands and of
+            /// Whether the server alone writes it: what it says of the log, of sessions, of commands and of
             /// agents' downlinks can be believed.
             #[must_use]
             pub fn is_the_servers(&self) -> bool {
                 matches!(
                     &*self.0,
-                    "history_trimmed" | "command" | "command_state" | "agent_online" | "agent_offline" | "agent_state"
+                    "history_trimmed"
+                        | "session_renamed"
+                        | "command"
+                        | "command_state"
+                        | "agent_online"
+                        | "agent_offline"
+                        | "agent_state"
                 )
             }
         }
@@ -63,6 +69,8 @@ kinds! {
     SESSION_START = "session_start",
     /// It ends; body [`crate::SessionEnd`].
     SESSION_END = "session_end",
+    /// Somebody has given it a title; body [`crate::SessionRenamed`].
+    SESSION_RENAMED = "session_renamed",
     /// One prompt and all that it causes begins; body [`crate::TurnStart`].
     TURN_START = "turn_start",
     /// It ends; body [`crate::TurnEnd`].

@@ -34,7 +34,10 @@ pub use body::{
     AgentEnd, AgentStart, AgentState, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody,
     GraderResult, HistoryTrimmed,
 };
-pub use body::{LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionStart, StatusChanged};
+pub use body::{
+    LlmRequest, Memory, Message, ModelChanged, Note, RunComplete, SessionEnd, SessionRenamed, SessionStart,
+    StatusChanged,
+};
 pub use body::{
     TaskComplete, TaskStart, TextDelta, ToolCall, ToolCallStart, ToolProgress, TurnEnd, TurnStart, TurnState, Usage,
 };

@@ -14,6 +14,10 @@ pub const SESSION_EVENTS: &str = "/api/sessions/{id}/events";
 pub const SESSION_TURNS: &str = "/api/sessions/{id}/turns";
 /// One session's tool calls.
 pub const SESSION_TOOL_CALLS: &str = "/api/sessions/{id}/tool-calls";
+/// Makes (POST) a link by which one session is read, and nothing else.
+pub const SESSION_SHARE: &str = "/api/sessions/{id}/share";
+/// All events of one session as a file.
+pub const SESSION_EXPORT: &str = "/api/sessions/{id}/export";
 /// Everything that is at one moment, to be followed from its place.
 pub const STATE: &str = "/api/state";
 /// What was used within a window.
@@ -104,6 +108,8 @@ pub const API: &[&str] = &[
     SESSION_EVENTS,
     SESSION_TURNS,
     SESSION_TOOL_CALLS,
+    SESSION_SHARE,
+    SESSION_EXPORT,
     STATE,
     USAGE,
     RUNS,

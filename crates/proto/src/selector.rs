@@ -44,6 +44,12 @@ impl Visibility {
         }
     }
 
+    /// Whether what is of no session may be seen.
+    #[must_use]
+    pub const fn allows_public(&self) -> bool {
+        !matches!(self, Self::Only(_))
+    }
+
     /// Whether a session's events may be seen.
     #[must_use]
     pub fn allows_session(&self, session: &str) -> bool {

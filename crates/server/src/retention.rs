@@ -62,7 +62,8 @@ async fn prune(log: &dyn Log, views: &Views, config: RetentionConfig, metrics: &
     }
 }
 
-async fn erase(log: &dyn Log, session: &Name, metrics: &Metrics) -> Result<(), StoreError> {
+/// Deletes a session with all that is in it, and says so. How many events that were, and where it is said.
+pub(crate) async fn erase(log: &dyn Log, session: &Name, metrics: &Metrics) -> Result<(u64, Seq), StoreError> {
     let place = log.bounds().await.map_err(|ReadError::Store(error)| error)?.head.next();
     let policy = Retention {
         session: Some(session.clone()),
@@ -75,11 +76,12 @@ async fn erase(log: &dyn Log, session: &Name, metrics: &Metrics) -> Result<(), S
     // Those who may read the session are told; the views forget it by this.
     let event = told("session", place, trimmed.events, Timestamp::now());
     let appended = log.append(&[event.in_session(session.clone())]).await;
-    appended.map(drop).map_err(|error| StoreError {
+    let told = appended.map_err(|error| StoreError {
         doing: "say that a session was deleted".to_owned(),
         retry: true,
         source: error.into(),
-    })
+    })?;
+    Ok((trimmed.events, told.last))
 }
 
 fn told(what: &str, before: Seq, count: u64, now: Timestamp) -> NewEvent {

@@ -186,6 +186,7 @@ declare namespace Wire {
   interface Bodies {
     session_start: SessionStart;
     session_end: SessionEnd;
+    session_renamed: SessionRenamed;
     turn_start: TurnStart;
     turn_end: TurnEnd;
     turn_state_changed: TurnState;
@@ -257,6 +258,14 @@ declare namespace Wire {
     exit_code?: number;
     /** Why, in the vendor's word or ours (`killed`, `exit`). */
     reason?: string;
+  }
+
+  /** Of `session_renamed`. */
+  interface SessionRenamed {
+    /** Its title from here on. */
+    title: string;
+    /** Who gave it. */
+    by?: string;
   }
 
   /** Of `turn_start`. */

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use turnwire_proto::{Name, Scope, Scopes, Timestamp, Visibility};
+use turnwire_proto::{Name, Reach, Scope, Scopes, Timestamp, Visibility};
 
 /// What a token was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub enum TokenKind {
     Local,
     /// A program or a person: whoever was shown the secret.
     Token,
+    /// Whoever has a share link: one session is read by it, and nothing else seen.
+    Share,
 }
 
 /// A last use is kept to the second: a store to shared memory for every request would make the processors' caches wait.
@@ -37,13 +39,21 @@ pub struct Principal {
     used_stored: AtomicI64,
 }
 
+/// What a token may see: of a share link, not even what is public to those who have a token of their own.
+fn sees(kind: TokenKind, scopes: &Scopes) -> Option<Visibility> {
+    match (kind, scopes.0.as_slice()) {
+        (TokenKind::Share, [Scope::Read(Reach::Session(id))]) => Some(Visibility::Only(id.clone())),
+        _ => scopes.visibility(),
+    }
+}
+
 impl Principal {
     pub(super) fn new(id: String, name: Name, kind: TokenKind, scopes: Scopes, created: Timestamp) -> Self {
         Self {
             id,
             name,
             kind,
-            visibility: scopes.visibility(),
+            visibility: sees(kind, &scopes),
             scopes,
             created,
             expires: None,

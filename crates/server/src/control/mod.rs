@@ -272,6 +272,7 @@ impl Control {
                 let names: BTreeSet<Name> = known.chain(desk.agents_with_commands()).cloned().collect();
                 names
                     .into_iter()
+                    .filter(|_| visible.allows_public())
                     .map(|name| info(desk, name, &visible, limit))
                     .collect()
             })
@@ -289,7 +290,7 @@ impl Control {
         let found = self.ask(move |desk| {
             Box::pin(async move {
                 let known = desk.presence.get(&name).is_some() || desk.open(&name).next().is_some();
-                known.then(|| info(desk, name, &visible, limit))
+                (known && visible.allows_public()).then(|| info(desk, name, &visible, limit))
             })
         });
         found

@@ -38,7 +38,7 @@ where
 }
 
 /// Where a request comes from, as far as pairing and cookies need it.
-struct Client {
+pub(super) struct Client {
     address: IpAddr,
     https: bool,
     host: String,
@@ -59,6 +59,14 @@ impl<S: Sync> FromRequestParts<S> for Client {
             host: host.or_else(|| text(header::HOST)).unwrap_or("localhost").to_owned(),
             device: text(header::USER_AGENT).and_then(device),
         })
+    }
+}
+
+impl Client {
+    /// The address of the page, as who asks knows this server.
+    pub(super) fn page(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}/", self.host)
     }
 }
 
@@ -188,10 +196,9 @@ async fn make_code(
         .new_pairing_code_until(body.name, scopes, ttl, grant.principal().expires())
         .await
         .map_err(change_refused)?;
-    let scheme = if client.https { "https" } else { "http" };
     let reply = json!({
         "code": made.code(),
-        "url": format!("{scheme}://{}/#pair={}", client.host, made.code()),
+        "url": format!("{}#pair={}", client.page(), made.code()),
         "expires": made.expires,
     });
     Ok(secret_reply(&reply))

@@ -76,6 +76,8 @@ pub(crate) const STATE: &[&str] = &["limit", "ticket"];
 pub(crate) const COMMANDS: &[&str] = &["before", "limit", "agent", "session_id", "state", "ticket"];
 /// Parameters of `GET /api/usage`.
 pub(crate) const USAGE: &[&str] = &["window", "by", "agent", "session_id", "ticket"];
+/// Parameters of a session's export.
+pub(crate) const EXPORT: &[&str] = &["deltas", "raw", "ticket"];
 /// Parameters of a chat's WebSocket.
 pub(crate) const CHAT: &[&str] = &["session_id", "after", "since", "epoch", "ticket"];
 /// Parameters of `GET /api/approvals`.

@@ -3,15 +3,16 @@
 use axum::{
     Json, Router,
     extract::{Path, RawQuery, State, rejection::PathRejection},
-    routing::get,
+    routing::{get, post},
 };
 use http::HeaderMap;
 use serde::Serialize;
 use turnwire_proto::{Code, Name, Seq, Visibility, limits, path};
 
 use super::{
-    App, Refusal, events,
+    App, Refusal, events, export,
     query::{self, EventQuery},
+    session, share,
 };
 use crate::{
     auth::{Grant, Read},
@@ -25,7 +26,9 @@ const PAGE: usize = 200;
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route(path::SESSIONS, get(list))
-        .route(path::SESSION, get(one))
+        .route(path::SESSION, get(one).patch(session::rename).delete(session::erase))
+        .route(path::SESSION_SHARE, post(share::share))
+        .route(path::SESSION_EXPORT, get(export::export))
         .route(path::SESSION_EVENTS, get(stream))
 }
 
@@ -66,9 +69,14 @@ async fn list(
     }))
 }
 
-pub(super) fn session_id(grant: &Grant<Read>, id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
+/// A session's id, whoever asks.
+pub(super) fn named(id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
     let Path(id) = id.map_err(|_| Refusal::field("id", "`id` must be a session's id, percent-encoded UTF-8"))?;
-    let id = Name::new(&id).map_err(|e| Refusal::field("id", format!("`id` {e}")))?;
+    Name::new(&id).map_err(|e| Refusal::field("id", format!("`id` {e}")))
+}
+
+pub(super) fn session_id(grant: &Grant<Read>, id: Result<Path<String>, PathRejection>) -> Result<Name, Refusal> {
+    let id = named(id)?;
     let visible: &Visibility = grant.visibility();
     if visible.allows_session(id.as_str()) {
         Ok(id)

@@ -122,7 +122,7 @@ pub(super) fn check_scopes(grant: &Grant<Admin>, scopes: &Scopes) -> Result<(), 
 }
 
 /// When a token ends: in the future, and not after who gives it, or a token that ends would never end.
-fn end(grant: &Grant<Admin>, wanted: Option<Timestamp>) -> Result<Option<Timestamp>, Refusal> {
+pub(super) fn end(grant: &Grant<Admin>, wanted: Option<Timestamp>) -> Result<Option<Timestamp>, Refusal> {
     if wanted.is_some_and(|wanted| wanted <= Timestamp::now()) {
         return Err(Refusal::field("expires", "`expires` must be in the future"));
     }
@@ -142,7 +142,9 @@ async fn revoke(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let Path(id) = id.map_err(|_| Refusal::field("id", "`id` must be a token's id"))?;
-    if !grant.principal().scopes().admin() && grant.principal().id() != id {
+    // Whoever was given a share link does not take it from the others who have it.
+    let own = grant.principal().id() == id && grant.principal().kind() != TokenKind::Share;
+    if !grant.principal().scopes().admin() && !own {
         let message = "this needs the scope `admin`, but for the token itself";
         return Err(Refusal::new(Code::Forbidden, message).with("needs", "admin"));
     }
@@ -155,6 +157,7 @@ async fn me(State(epoch): State<Epoch>, grant: Grant<Anyone>) -> Response {
     let mut reply = json!({
         "id": who.id(),
         "name": who.name(),
+        "kind": who.kind(),
         "scopes": who.scopes(),
         "version": env!("CARGO_PKG_VERSION"),
         "epoch": epoch,

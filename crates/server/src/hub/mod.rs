@@ -8,15 +8,16 @@ use std::{sync::Arc, task::Poll};
 use futures_util::poll;
 use tokio::sync::watch;
 use turnwire_log::{Appended, Bounds, Limit, Log, Page, ReadError};
-use turnwire_proto::{Code, NewEvent, Selector, Seq};
+use turnwire_proto::{Code, Kind, Name, NewEvent, Object, Selector, Seq, SessionRenamed, Timestamp};
 
 pub(crate) use queued::Queued;
 pub use subscription::{Start, Subscription};
 
 use crate::{
-    auth::{Grant, Publish, Read},
+    auth::{Admin, Chat, Grant, Publish, Read},
     http::Refusal,
     observe::Metrics,
+    retention,
 };
 
 /// Cheap to clone.
@@ -154,6 +155,36 @@ impl Hub {
             }
             at = page.cursor;
         }
+    }
+
+    /// Gives a session another title. Where that is said.
+    ///
+    /// # Errors
+    /// The session is not granted, or the log refuses.
+    pub async fn rename(&self, grant: &Grant<Chat>, session: &Name, title: &str) -> Result<Seq, Refusal> {
+        if !grant.may_chat(session.as_str()) {
+            let text = format!("this token may not both read and control session {session}");
+            return Err(Refusal::new(Code::Forbidden, text).with("needs", "read and control"));
+        }
+        let body = SessionRenamed {
+            title: title.to_owned(),
+            by: Some(grant.principal().name().to_string()),
+        };
+        let source = Name::new("turnwire").expect("a literal name");
+        let event = NewEvent::new(Kind::SESSION_RENAMED, source, Timestamp::now(), Object::of(&body));
+        let appended = self.log.append(&[event.in_session(session.clone())]).await;
+        let appended = appended.inspect_err(|_| {
+            self.metrics.append_errors.inc();
+        })?;
+        Ok(appended.last)
+    }
+
+    /// Deletes a session with all that is in it. How many events that were, and where it is said.
+    ///
+    /// # Errors
+    /// The log cannot; what was deleted before stays deleted.
+    pub async fn erase(&self, _grant: &Grant<Admin>, session: &Name) -> Result<(u64, Seq), Refusal> {
+        Ok(retention::erase(&*self.log, session, &self.metrics).await?)
     }
 
     /// Where the log begins and ends.

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use rusqlite::Transaction;
 use turnwire_proto::{
     ApprovalDecision, ApprovalRequest, ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionEnd,
-    SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
+    SessionRenamed, SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState,
+    Usage,
 };
 
 use super::{
@@ -88,9 +89,10 @@ fn write(db: &Transaction<'_>, entries: HashMap<&str, Entry<'_>>) -> rusqlite::R
     })
 }
 
-/// What the server says of a session from which nothing comes: no sign of life.
+/// What the server says of a session, whether or not anything comes from it: no sign of life.
 fn is_of_silence(event: &Event) -> bool {
     match event.kind.as_str() {
+        "session_renamed" => true,
         "turn_state_changed" => preview::body::<TurnState>(&event.data).state == STALLED,
         "turn_end" => is_the_servers(event),
         _ => false,
@@ -115,6 +117,10 @@ impl Entry<'_> {
                 self.go_on_from(&["done", "failed", "offline"], at)?;
             }
             "session_end" => self.session_end(event, &preview::body(data))?,
+            "session_renamed" => {
+                let title = preview::line(&preview::body::<SessionRenamed>(data).title);
+                self.session.title = Some(title).filter(|title| !title.is_empty());
+            }
             "run_complete" => {
                 runs::complete(self.db, self.session.n, event, &preview::body(data))?;
                 self.session.enter("done", at);

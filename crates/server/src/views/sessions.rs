@@ -180,6 +180,10 @@ pub(super) fn of(db: &Transaction<'_>, id: &str, event: &Event) -> rusqlite::Res
 }
 
 impl Session {
+    pub(crate) fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
     /// What every event changes.
     pub(super) fn saw(&mut self, event: &Event) {
         self.events += 1;
@@ -258,6 +262,18 @@ impl Session {
     }
 }
 
+/// What a session has not that is over.
+const NOTHING_OPEN: &str = "NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))";
+
+/// Whether a session has nothing open; `None` when there is none.
+pub(crate) fn is_over(db: &Connection, id: &str) -> rusqlite::Result<Option<bool>> {
+    db.prepare_cached(&format!("SELECT {NOTHING_OPEN} FROM sessions AS s WHERE id = ?1"))?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
 /// Sessions that were last heard of before `old`, or are not among the `keep` latest active ones, the oldest first. One that has
 /// something open is not over, however old it is.
 pub(crate) fn surplus(
@@ -274,13 +290,9 @@ pub(crate) fn surplus(
             .query_row([number(keep.saturating_sub(1))], |row| row.get(0))
             .optional()?,
     };
-    let mut statement = db.prepare_cached(
-        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2)
-            AND NOT EXISTS (SELECT 1 FROM turns WHERE session = s.n AND ended IS NULL)
-            AND NOT EXISTS (SELECT 1 FROM approvals WHERE session = s.n AND state = 'pending')
-            AND NOT EXISTS (SELECT 1 FROM commands WHERE session = s.id AND state IN ('queued', 'delivered', 'acked'))
-         ORDER BY last_seq LIMIT ?3",
-    )?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id FROM sessions AS s WHERE (alive < ?1 OR last_seq < ?2) AND {NOTHING_OPEN} ORDER BY last_seq LIMIT ?3"
+    ))?;
     let bounds = params![
         old.map_or(i64::MIN, Timestamp::millis),
         oldest_kept.unwrap_or(i64::MIN),

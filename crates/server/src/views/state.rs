@@ -52,7 +52,10 @@ pub(crate) fn snapshot(
         ..Filter::default()
     };
     let approvals = approvals::list(db, &pending, wait, |session| visible.allows_session(session), limit)?;
-    let mut agents = commands::agents(db, limit + 1)?;
+    let mut agents = match visible.allows_public() {
+        true => commands::agents(db, limit + 1)?,
+        false => Vec::new(),
+    };
     let more = More {
         sessions: sessions.len() > limit,
         turns: turns.next.is_some(),

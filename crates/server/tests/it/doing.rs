@@ -12,7 +12,11 @@ fn ago(ms: i64) -> String {
 }
 
 fn call(id: &str, tool: &str, arguments: Value) -> Value {
-    json!({"type": "tool_call_start", "session_id": "s", "data": {"tool": tool, "tool_call_id": id, "arguments": arguments}})
+    let mut data = json!({"tool": tool, "tool_call_id": id});
+    data["arguments"] = arguments;
+    let mut event = json!({"type": "tool_call_start", "session_id": "s"});
+    event["data"] = data;
+    event
 }
 
 fn called(id: &str) -> Value {

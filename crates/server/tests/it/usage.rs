@@ -9,7 +9,9 @@ const HOUR: i64 = 3_600_000;
 
 fn event(session: &str, agent: &str, hours: i64, kind: &str, data: Value) -> Value {
     let then = Timestamp::from_millis(Timestamp::now().millis() - hours * HOUR).unwrap();
-    json!({"type": kind, "session_id": session, "agent": agent, "timestamp": then.to_string(), "data": data})
+    let mut event = json!({"type": kind, "session_id": session, "agent": agent, "timestamp": then.to_string()});
+    event["data"] = data;
+    event
 }
 
 fn call(session: &str, agent: &str, hours: i64, (tool, id): (&str, usize), ms: u64, success: bool) -> Value {
