@@ -8,13 +8,13 @@ import * as api from './api.js';
 import { ApiError } from './api.js';
 import { Timeline } from './store.js';
 import { sleep, Subscription } from './stream.js';
-import { isErased, isOfAgent, isWorking, Summary } from './summary.js';
+import { isErased, isOfAgent, RANKS, rankOf, Summary } from './summary.js';
 
 /** @typedef {import('./stream.js').Status} Status */
 /** @typedef {import('@preact/signals-core').Signal<Status>} StatusSignal */
 
 /** Sessions asked for at once. */
-const SESSIONS_PAGE = 100;
+const SESSIONS_PAGE = 200;
 /** Sessions kept: the oldest quiet ones go first. */
 const SESSIONS_MAX = 2000;
 /** Events asked for at once. */
@@ -127,6 +127,15 @@ export class Live {
   };
 }
 
+/** The newest first. @param {Summary[]} summaries @param {(session: Wire.Session) => string} by */
+function sortBy(summaries, by) {
+  const key = (/** @type {Summary} */ summary) => by(summary.session.peek());
+  return summaries.sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : a.id < b.id ? -1 : 1));
+}
+
+/** What a change of makes the list be drawn anew. @param {Wire.Session | undefined} session */
+const shape = (session) => session && [rankOf(session), session.title, session.agent, session.model].join('\n');
+
 /** The list of sessions. */
 export class LiveSessions extends Live {
   /** @type {Map<string, Summary>} */ #all = new Map();
@@ -134,19 +143,19 @@ export class LiveSessions extends Live {
   /** Where the server's list goes on, if it does. @type {import('@preact/signals-core').Signal<string | number | null>} */ more = signal(null);
   loadingMore = signal(false);
 
-  /** Those at work, the newest begun first: an order that does not change with every event. */
-  working = computed(() => this.#sorted(true, (s) => s.started));
-  /** The others, the last active first. */
-  quiet = computed(() => this.#sorted(false, (s) => s.last_activity));
-
-  /** @param {boolean} working @param {(session: Wire.Session) => string} by */
-  #sorted(working, by) {
+  /** By how much they need a person. Where they are at work the order is one that does not change with every event. */
+  ranked = computed(() => {
     this.#changed.value;
-    const chosen = [...this.#all.values()].filter((summary) => isWorking(summary.session.peek().state) === working);
-    /** @param {Summary} summary */
-    const key = (summary) => by(summary.session.peek());
-    return chosen.sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : a.id < b.id ? -1 : 1));
-  }
+    /** @type {Record<string, Summary[]>} */
+    const all = Object.fromEntries(RANKS.map((rank) => [rank, []]));
+    for (const summary of this.#all.values()) all[rankOf(summary.session.peek())].push(summary);
+    // Who waits for a person for the longest comes first; of the others the newest does.
+    sortBy(all.needs, (s) => s.since ?? s.last_activity).reverse();
+    sortBy(all.wrong, (s) => s.since ?? s.last_activity);
+    sortBy(all.working, (s) => s.started);
+    sortBy(all.quiet, (s) => s.last_activity);
+    return all;
+  });
 
   /** @override @protected */
   async load() {
@@ -198,9 +207,9 @@ export class LiveSessions extends Live {
     const before = summary?.session.peek();
     if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));
     summary.apply(event);
-    const state = summary.session.peek().state;
-    // Among the working ones the order is by start, which does not change.
-    if (!before || isWorking(before.state) !== isWorking(state) || !isWorking(state)) this.#changed.value += 1;
+    const after = summary.session.peek();
+    // Only of the quiet ones the order changes with every event.
+    if (shape(before) !== shape(after) || rankOf(after) === 'quiet') this.#changed.value += 1;
   }
 
   /** An agent comes or goes, and all of its sessions with it. @param {Wire.Event} event */
@@ -211,8 +220,8 @@ export class LiveSessions extends Live {
   }
 
   #trim() {
-    for (const summary of this.quiet.value.slice(SESSIONS_MAX / 2)) this.#all.delete(summary.id);
-    this.more.value ??= this.quiet.value.at(-1)?.session.peek().last_seq ?? null;
+    for (const summary of this.ranked.value.quiet.slice(SESSIONS_MAX / 2)) this.#all.delete(summary.id);
+    this.more.value ??= this.ranked.value.quiet.at(-1)?.session.peek().last_seq ?? null;
     this.#changed.value += 1;
   }
 }

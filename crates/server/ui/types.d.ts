@@ -83,6 +83,21 @@ declare namespace Wire {
     cost_usd?: number | null;
     first_seq: number;
     last_seq: number;
+    /** Since when it is in its state. */
+    since?: string;
+    context_tokens?: number | null;
+    context_window?: number | null;
+    doing?: Doing | null;
+    /** Events of each of the last minutes, oldest first. */
+    activity?: number[];
+    cost_today_usd?: number;
+  }
+
+  /** The open call that began last. */
+  interface Doing {
+    tool: string;
+    target?: string | null;
+    since: string;
   }
 
   interface Report {

@@ -2,10 +2,10 @@
 
 import { AccessPage } from './view/access.js';
 import { AgentsPage } from './view/agents.js';
+import { FleetPage } from './view/fleet.js';
 import { InboxPage } from './view/inbox.js';
 import { SearchPage } from './view/search.js';
 import { SessionPage } from './view/session.js';
-import { SessionsPage } from './view/sessions.js';
 
 /**
  * What a view is given.
@@ -15,7 +15,7 @@ import { SessionsPage } from './view/sessions.js';
 
 /** @type {View[]} */
 export const VIEWS = [
-  { path: '', name: 'Fleet', key: 'f', page: SessionsPage },
+  { path: '', name: 'Fleet', key: 'f', page: FleetPage },
   { path: 'inbox', name: 'Inbox', key: 'i', page: InboxPage },
   { path: 'agents', name: 'Agents', key: 'a', page: AgentsPage },
   { path: 'search', name: 'Search', key: 's', page: SearchPage },
