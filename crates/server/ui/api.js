@@ -171,3 +171,12 @@ export const pairingCode = (wanted) => request('/api/pairing-codes', post(wanted
 
 /** @param {string} id @param {number} expires_in_ms @returns {Promise<Wire.Shared>} */
 export const share = (id, expires_in_ms) => request(`${sessionPath(id)}/share`, post({ expires_in_ms }));
+
+/** @param {{ window: string, by: string, agent?: string, session_id?: string }} query @param {AbortSignal} [signal] @returns {Promise<Wire.UsageTold>} */
+export const usage = (query, signal) => request(url('/api/usage', query), { signal });
+
+/** @param {{ limit?: number, before?: number }} query @param {AbortSignal} [signal] @returns {Promise<{ runs: Wire.Run[], next: number | null }>} */
+export const runs = (query, signal) => request(url('/api/runs', query), { signal });
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Wire.Run & { tasks: Wire.Task[], more: boolean }>} */
+export const run = (id, signal) => request(`/api/runs/${encodeURIComponent(id)}`, { signal });

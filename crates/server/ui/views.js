@@ -6,6 +6,7 @@ import { FleetPage } from './view/fleet.js';
 import { InboxPage } from './view/inbox.js';
 import { SearchPage } from './view/search.js';
 import { SessionPage } from './view/session.js';
+import { UsagePage } from './view/usage.js';
 
 /**
  * What a view is given.
@@ -18,6 +19,7 @@ export const VIEWS = [
   { path: '', name: 'Fleet', key: 'f', page: FleetPage },
   { path: 'inbox', name: 'Inbox', key: 'i', page: InboxPage },
   { path: 'agents', name: 'Agents', key: 'a', page: AgentsPage },
+  { path: 'usage', name: 'Usage', key: 'u', page: UsagePage },
   { path: 'search', name: 'Search', key: 's', page: SearchPage },
   { path: 'access', name: 'Access', key: 'x', page: AccessPage },
   { path: 'agent', name: 'Agent', key: '', page: AgentsPage },

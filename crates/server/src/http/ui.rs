@@ -40,13 +40,17 @@ struct Files;
 const INDEX: &str = "index.html";
 
 /// What modules import by name, and the part that answers it.
-const IMPORTS: [(&str, &str); 5] = [
+const IMPORTS: [(&str, &str); 6] = [
     ("preact", "vendor/preact.mjs"),
     ("preact/hooks", "vendor/hooks.mjs"),
     ("@preact/signals-core", "vendor/signals-core.mjs"),
     ("@preact/signals", "vendor/signals.mjs"),
     ("htm", "vendor/htm.mjs"),
+    ("uplot", PLOTS),
 ];
+
+/// Large, and needed by one view alone, which imports it when it is opened.
+const PLOTS: &str = "vendor/uplot.mjs";
 
 /// One file of the page, ready to send.
 struct Part {
@@ -217,9 +221,12 @@ fn import_map(build: &str) -> String {
     format!(r#"{{"imports":{{{}}}}}"#, imports.join(","))
 }
 
-/// Puts the import map and a preload of every module into the frame: all load at once, not one import after another.
+/// Puts the import map and a preload of every module into the frame, but of what one view alone needs: all load at once, not one
+/// import after another.
 fn fill(frame: &str, build: &str, imports: &str, parts: &[Part]) -> String {
-    let modules = parts.iter().filter(|part| part.media.starts_with("text/javascript"));
+    let modules = parts
+        .iter()
+        .filter(|part| part.media.starts_with("text/javascript") && part.name != PLOTS);
     let preloads: String = modules
         .map(|part| format!("<link rel=\"modulepreload\" href=\"/ui/{build}/{}\">\n", part.name))
         .collect();
@@ -292,6 +299,8 @@ mod tests {
         for wanted in ["app.js", "view/session.js", "style.css", "icon.svg"] {
             assert!(hrefs.iter().any(|href| href.ends_with(wanted)), "{wanted}");
         }
+        let preloaded: Vec<_> = index.lines().filter(|line| line.contains("modulepreload")).collect();
+        assert!(preloaded.iter().any(|line| line.contains("app.js")) && !preloaded.iter().any(|line| line.contains(PLOTS)));
         for href in hrefs {
             let (status, headers, body) = ask(href, "").await;
             assert_eq!(status, StatusCode::OK, "{href}");

@@ -10,7 +10,7 @@ const read = (/** @type {string} */ path) => readFileSync(new URL(path, ROOT), '
 
 test('each vendored file is the one of the pinned package', () => {
   const rows = [...read('vendor/README.md').matchAll(/^\| `(\S+)` \| `(\S+)` `(\S+)` \| (\S+) \| (\S+) .*\| `(\w{64})` \|$/gm)];
-  const files = readdirSync(new URL('vendor', ROOT)).filter((name) => name.endsWith('.mjs'));
+  const files = readdirSync(new URL('vendor', ROOT)).filter((name) => /\.(mjs|css)$/.test(name));
   assert.deepEqual(rows.map((row) => row[1]).sort(), files.sort());
   for (const [, file, name, path, version, licence, hash] of rows) {
     const text = read(`vendor/${file}`);

@@ -152,9 +152,9 @@ function Token({ token, again }) {
   const name = oneLine(token.name);
   return html`<li class="token" tabindex="-1" data-token=${token.id} aria-label=${name}>
     <span class="what"><bdi class="title">${name}</bdi>${token.current && html` <span class="badge here">you, here</span>`}<${Scopes} scopes=${token.scopes} /></span>
-    <span class="when"><span class="soft">made</span> <time datetime=${token.created} title=${full(token.created)}>${minute(token.created)}</time></span>
-    <span class="when"><span class="soft">used</span> ${token.last_used ? html`<${Used} at=${token.last_used} />` : 'never'}</span>
-    <span class="when"><span class="soft">ends</span> ${token.expires ? html`<time datetime=${token.expires} title=${full(token.expires)}>${minute(token.expires)}</time>` : 'never'}</span>
+    <span class="fact"><span class="soft">made</span> <time datetime=${token.created} title=${full(token.created)}>${minute(token.created)}</time></span>
+    <span class="fact"><span class="soft">used</span> ${token.last_used ? html`<${Used} at=${token.last_used} />` : 'never'}</span>
+    <span class="fact"><span class="soft">ends</span> ${token.expires ? html`<time datetime=${token.expires} title=${full(token.expires)}>${minute(token.expires)}</time>` : 'never'}</span>
     <span class="choices">
       ${asked
         ? html`<button class="danger" onClick=${revoke}>${token.current ? 'Sign me out' : 'Revoke'} for good</button><button class="quiet" onClick=${() => setAsked(false)}>Keep</button>`
