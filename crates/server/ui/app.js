@@ -8,6 +8,7 @@ import { startClock } from './format.js';
 import { html } from './html.js';
 import { Inbox } from './inbox.js';
 import { isShortcut } from './keys.js';
+import { startNotifying } from './notify.js';
 import { arrived, hashOf, route } from './route.js';
 import { startTitle } from './title.js';
 import { Help, help } from './view/help.js';
@@ -167,7 +168,11 @@ function SignedIn() {
   const inbox = useMemo(() => new Inbox(), []);
   useEffect(() => {
     inbox.open();
-    return () => inbox.close();
+    const stop = startNotifying(inbox);
+    return () => {
+      stop();
+      inbox.close();
+    };
   }, []);
   const session = { onSignOut: signOut, onSignedOut: signedOut, inbox, views: VIEWS };
   const { view: path, id, query } = route.value;

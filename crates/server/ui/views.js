@@ -4,6 +4,7 @@ import { AccessPage } from './view/access.js';
 import { AgentsPage } from './view/agents.js';
 import { FleetPage } from './view/fleet.js';
 import { InboxPage } from './view/inbox.js';
+import { RunsPage } from './view/runs.js';
 import { SearchPage } from './view/search.js';
 import { SessionPage } from './view/session.js';
 import { UsagePage } from './view/usage.js';
@@ -19,6 +20,7 @@ export const VIEWS = [
   { path: '', name: 'Fleet', key: 'f', page: FleetPage },
   { path: 'inbox', name: 'Inbox', key: 'i', page: InboxPage },
   { path: 'agents', name: 'Agents', key: 'a', page: AgentsPage },
+  { path: 'runs', name: 'Runs', key: 'r', page: RunsPage },
   { path: 'usage', name: 'Usage', key: 'u', page: UsagePage },
   { path: 'search', name: 'Search', key: 's', page: SearchPage },
   { path: 'access', name: 'Access', key: 'x', page: AccessPage },
