@@ -1,11 +1,13 @@
 //! The query strings of reads: the server's own parser, compiled here beside stand-ins for what it names of the server, so
 //! that neither the runtime nor the store has to be built with coverage.
 
-use turnwire_proto::{Kind, Name, Seq, limits};
+use turnwire_proto::{Kind, Name, Seq, approval, command, limits};
 
 #[path = "../../crates/server/src/http/query.rs"]
 mod parser;
-use parser::{AGENT, COMMANDS, DOWNLINK, EventQuery, HISTORY, NONE, SESSIONS, STATE, STREAM, WAKE};
+use parser::{
+    AGENT, APPROVAL, APPROVALS, CHAT, COMMANDS, DOWNLINK, EventQuery, HISTORY, NONE, SESSIONS, STATE, STREAM, WAKE,
+};
 
 use crate::hub::Start;
 
@@ -31,7 +33,9 @@ impl Refusal {
 
 pub(crate) fn run(text: &str) {
     let (query, last_event_id) = text.split_once('\n').map_or((text, None), |(q, id)| (q, Some(id)));
-    for known in [STREAM, HISTORY, SESSIONS, STATE, COMMANDS, DOWNLINK, WAKE, AGENT, NONE] {
+    for known in [
+        STREAM, HISTORY, SESSIONS, STATE, COMMANDS, DOWNLINK, WAKE, AGENT, NONE, CHAT, APPROVALS, APPROVAL,
+    ] {
         match EventQuery::parse(Some(query), known) {
             Ok(read) => accepted(&read, last_event_id),
             Err(refusal) => refused(&refusal, query),
@@ -53,6 +57,10 @@ fn accepted(read: &EventQuery, last_event_id: Option<&str>) {
     assert!(read.limit.is_none_or(|limit| (1..=limits::PAGE).contains(&limit)));
     assert!(read.after.is_none() || read.before.is_none());
     assert!(read.search.as_ref().is_none_or(|search| search.len() <= 4 * 1000));
+    let (of_command, of_approval) = (read.states::<command::State>(), read.states::<approval::State>());
+    for refusal in of_command.err().into_iter().chain(of_approval.err()) {
+        refused(&refusal, "state");
+    }
     if let Err(refusal) = read.agent() {
         assert!(what.agents.len() > 1, "{refusal:?}");
     }

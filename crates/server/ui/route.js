@@ -2,14 +2,14 @@
 
 import { signal } from '@preact/signals-core';
 
-/** `#/VIEW/ID?FILTERS`. @typedef {{ view: string, id: string, query: Record<string, string> }} Route */
+/** `#/VIEW/ID?FILTERS`. @typedef {{ view: string, id: string, query: URLSearchParams }} Route */
 
 /** @param {string} hash @returns {Route} */
 export function routeOf(hash) {
   const [, path, query] = /^#?\/?([^?]*)\??(.*)$/s.exec(hash) ?? ['', '', ''];
   const at = path.indexOf('/');
   const [view, id] = at < 0 ? [path, ''] : [path.slice(0, at), path.slice(at + 1)];
-  return { view: decoded(view), id: decoded(id), query: Object.fromEntries(new URLSearchParams(query)) };
+  return { view: decoded(view), id: decoded(id), query: new URLSearchParams(query) };
 }
 
 /** @param {string} text */
@@ -21,7 +21,7 @@ function decoded(text) {
   }
 }
 
-/** @param {Partial<Route>} route */
+/** @param {{ view?: string, id?: string, query?: Record<string, string> }} route */
 export function hashOf({ view = '', id = '', query = {} }) {
   const path = [view, id].filter(Boolean).map(encodeURIComponent).join('/');
   const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== '')).toString();
@@ -39,7 +39,7 @@ export function arrived() {
 /** Changes filters in place: going back leaves the view instead of undoing one letter after another. @param {Record<string, string>} changes */
 export function filter(changes) {
   const { view, id, query } = route.peek();
-  const hash = hashOf({ view, id, query: { ...query, ...changes } });
+  const hash = hashOf({ view, id, query: { ...Object.fromEntries(query), ...changes } });
   if (hash === location.hash) return;
   history.replaceState(null, '', hash);
   arrived();

@@ -11,7 +11,7 @@ import { UsagePage } from './view/usage.js';
 
 /**
  * What a view is given.
- * @typedef {{ session: import('./view/frame.js').Session, id: string, query: Record<string, string> }} ViewProps
+ * @typedef {{ session: import('./view/frame.js').Session, id: string, query: URLSearchParams }} ViewProps
  */
 /** @typedef {{ path: string, name: string, key: string, page: (props: any) => any, isOne?: boolean }} View `isOne`: with another id it is another page. */
 

@@ -64,7 +64,7 @@ beside it. Sessions that run already take the hooks over at their next start.")]
 pub(crate) struct HooksInstall {
     #[command(flatten)]
     pub file: SettingsFile,
-    /// Hooks that run `turnwire hook`, which finds the gateway and its token by itself [default]
+    /// Hooks that run `turnwire hook`, which finds the gateway and its token by itself (the default)
     #[arg(long, conflicts_with = "http")]
     pub command: bool,
     /// Hooks that the agent posts itself; TURNWIRE_TOKEN must be in its environment
@@ -111,7 +111,7 @@ pub(crate) struct HooksShow {
 /// Which settings
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct SettingsFile {
-    /// Those of all your sessions: ~/.claude/settings.json, or in $CLAUDE_CONFIG_DIR [default]
+    /// Those of all your sessions: ~/.claude/settings.json, or in $CLAUDE_CONFIG_DIR (the default)
     #[arg(long, conflicts_with = "project")]
     pub user: bool,
     /// Those of a project: DIR/.claude/settings.json

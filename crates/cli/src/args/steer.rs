@@ -139,6 +139,10 @@ pub(crate) enum ApprovalsCommand {
 
 /// Let tools run that wait for it
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnwire approvals approve 88aa
+  turnwire approvals approve 88aa --arguments '{\"command\":\"ls\"}'")]
 pub(crate) struct Approve {
     /// Which: ids, or their beginnings
     #[arg(value_name = "ID", required = true)]
@@ -158,6 +162,7 @@ pub(crate) struct Approve {
 
 /// Do not let them run
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  turnwire approvals deny 88aa 91f0 --message 'not on the main branch'")]
 pub(crate) struct Deny {
     /// Which: ids, or their beginnings
     #[arg(value_name = "ID", required = true)]

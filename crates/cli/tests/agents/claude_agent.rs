@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// `turnwire agent --adapter claude`, which knows this machine only.
-fn agent(gateway: &Gateway, model: &ModelServer) -> Agent {
+pub(crate) fn agent(gateway: &Gateway, model: &ModelServer) -> Agent {
     let programs = env::var_os("TURNWIRE_AGENTS").expect("TURNWIRE_AGENTS: `cargo xtask test` installs and names them");
     let program = PathBuf::from(programs).join("claude");
     let args = [
@@ -86,7 +86,7 @@ async fn a_message_is_answered_live_in_the_turn_of_its_order_and_the_conversatio
     assert!(!odd, "{:#?}", gateway.told());
 }
 
-fn tool(asked: &Asked) -> Reply {
+pub(crate) fn tool(asked: &Asked) -> Reply {
     match asked.results {
         0 => Reply::Tool {
             name: "Bash",

@@ -12,8 +12,8 @@ use reqwest::Method;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use turnwire_client::{Endpoint, Item, Query, Subscriber};
-use turnwire_proto::{Event, Seq};
+use turnwire_client::{Endpoint, Error, Item, Query, Subscriber};
+use turnwire_proto::{Code, Event, Seq};
 
 use crate::world::World;
 
@@ -163,6 +163,18 @@ impl Gateway {
             .header("content-type", "application/json")
             .body(body.to_string());
         timeout(DEADLINE, self.endpoint.json(request)).await.unwrap().unwrap()
+    }
+
+    /// Why a POST is refused.
+    pub(crate) async fn refused(&self, path: &str, body: Value) -> Option<Code> {
+        let request = self.endpoint.request(Method::POST, path);
+        let request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        match timeout(DEADLINE, self.endpoint.json::<Value>(request)).await.unwrap() {
+            Err(error @ Error::Refused(_)) => error.code(),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Gives an order: its id.

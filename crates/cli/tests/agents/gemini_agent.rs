@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use serde_json::json;
-use turnwire_proto::{Json, Name};
-use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
+use turnwire_proto::Name;
+use turnwire_runner::{Failure, Outcome, Signal, Tell};
 
 use crate::{
     driving::Driving,
-    gateway_agent, gemini_server,
+    gateway_agent, gemini_server, promises,
     scripted::{Reply, Scripted},
 };
 
@@ -113,84 +113,14 @@ async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
 
 #[tokio::test]
 async fn a_tool_runs_when_it_is_approved_and_only_then() {
-    let (_model, mut gemini) = gemini();
-    gemini.prompt("Use the TOOL.").await.unwrap();
-    let (ask, request) = gemini.asks().await;
-    assert!(
-        request["arguments"]["title"].as_str().unwrap().contains("made.txt"),
-        "{request}"
-    );
-    assert!(!gemini.path("project/made.txt").exists(), "it waits");
-    gemini
-        .driver
-        .answer(&ask.id, &Verdict::Approved { arguments: None })
-        .await
-        .unwrap();
-    assert_eq!(gemini.over().await, Outcome::Done);
-    assert_eq!(
-        fs::read_to_string(gemini.path("project/made.txt")).unwrap(),
-        "from a tool\n"
-    );
-    fs::remove_file(gemini.path("project/made.txt")).unwrap();
-
-    let other = Verdict::Approved {
-        arguments: Some(Json::parse(r#"{"command":"ls"}"#).unwrap()),
-    };
-    for verdict in [
-        Verdict::Denied {
-            message: "No.".to_owned(),
-        },
-        other,
-    ] {
-        let edited = matches!(verdict, Verdict::Approved { .. });
-        gemini.prompt("Use the TOOL again.").await.unwrap();
-        let (again, _) = gemini.asks().await;
-        assert_ne!(again.id, ask.id);
-        let answered = gemini.driver.answer(&again.id, &verdict).await;
-        assert_eq!(matches!(answered, Err(Failure::Unsupported(_))), edited, "{answered:?}");
-        assert_eq!(gemini.over().await, Outcome::Done);
-        assert!(!gemini.path("project/made.txt").exists());
-    }
-    let calls = gemini.bodies("tool_call");
-    let outcomes: Vec<_> = calls
-        .iter()
-        .map(|call| (call["success"].clone(), call["error"].clone()))
-        .collect();
-    assert_eq!(
-        outcomes,
-        [
-            (json!(true), json!(null)),
-            (json!(false), json!("denied")),
-            (json!(false), json!("denied"))
-        ]
-    );
-    let decisions = gemini.bodies("approval_decision");
-    let decisions: Vec<_> = decisions
-        .iter()
-        .map(|decision| decision["decision"].as_str().unwrap())
-        .collect();
-    assert_eq!(decisions, ["approved", "denied", "denied"]);
-    gemini.end().await;
+    let (_model, gemini) = gemini();
+    promises::a_tool_runs_when_it_is_approved(gemini, "title", None).await;
 }
 
 #[tokio::test]
 async fn an_interrupt_ends_the_turn_and_what_it_asked_and_the_next_turn_is_answered() {
-    let (_model, mut gemini) = gemini();
-    gemini.prompt("HOLD it.").await.unwrap();
-    gemini.piece().await;
-    gemini.driver.tell(Tell::Interrupt).await.unwrap();
-    assert_eq!(gemini.over().await, Outcome::Interrupted);
-    gemini.prompt("Use the TOOL.").await.unwrap();
-    let (ask, _) = gemini.asks().await;
-    gemini.driver.tell(Tell::Interrupt).await.unwrap();
-    gemini
-        .until(|signal, _| matches!(signal, Signal::AskGone(id) if *id == ask.id).then_some(()))
-        .await;
-    assert_eq!(gemini.over().await, Outcome::Interrupted);
-    gemini.prompt("Say something.").await.unwrap();
-    assert_eq!(gemini.over().await, Outcome::Done);
-    assert_eq!(gemini.said().last().unwrap(), "It is done.");
-    gemini.end().await;
+    let (_model, gemini) = gemini();
+    promises::an_interrupt_ends_the_turn(gemini).await;
 }
 
 #[tokio::test]

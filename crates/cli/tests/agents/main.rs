@@ -12,6 +12,8 @@ mod claude;
 #[cfg(test)]
 mod claude_agent;
 #[cfg(test)]
+mod claude_chat;
+#[cfg(test)]
 mod claude_hooks;
 #[cfg(test)]
 mod codex_agent;
@@ -33,6 +35,8 @@ mod model_server;
 mod openai_server;
 #[cfg(test)]
 mod opencode_agent;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::{fs, path::Path};
 
 use serde_json::json;
-use turnwire_proto::{Json, Name};
+use turnwire_proto::Name;
 use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 
 use crate::{
     anthropic_server,
     cutting::Cutting,
     driving::Driving,
-    gateway_agent,
+    gateway_agent, promises,
     scripted::{Reply, Scripted},
 };
 
@@ -99,88 +99,14 @@ async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
 
 #[tokio::test]
 async fn a_tool_runs_when_it_is_approved_and_only_then() {
-    let (_model, mut opencode) = opencode();
-    opencode.prompt("Use the TOOL.").await.unwrap();
-    let (ask, request) = opencode.asks().await;
-    assert!(
-        request["arguments"]["command"].as_str().unwrap().contains("made.txt"),
-        "{request}"
-    );
-    assert!(!opencode.path("project/made.txt").exists(), "it waits");
-    opencode
-        .driver
-        .answer(&ask.id, &Verdict::Approved { arguments: None })
-        .await
-        .unwrap();
-    assert_eq!(opencode.over().await, Outcome::Done);
-    assert_eq!(
-        fs::read_to_string(opencode.path("project/made.txt")).unwrap(),
-        "from a tool\n"
-    );
-    fs::remove_file(opencode.path("project/made.txt")).unwrap();
-
-    let other = Verdict::Approved {
-        arguments: Some(Json::parse(r#"{"command":"ls"}"#).unwrap()),
-    };
-    for verdict in [
-        Verdict::Denied {
-            message: "Not today.".to_owned(),
-        },
-        other,
-    ] {
-        let edited = matches!(verdict, Verdict::Approved { .. });
-        opencode.prompt("Use the TOOL again.").await.unwrap();
-        let (again, _) = opencode.asks().await;
-        assert_ne!(again.id, ask.id);
-        let answered = opencode.driver.answer(&again.id, &verdict).await;
-        assert_eq!(matches!(answered, Err(Failure::Unsupported(_))), edited, "{answered:?}");
-        assert_eq!(opencode.over().await, Outcome::Done);
-        assert!(!opencode.path("project/made.txt").exists());
-    }
-    let calls = opencode.bodies("tool_call");
-    let outcomes: Vec<_> = calls
-        .iter()
-        .map(|call| (call["success"].clone(), call["error"].clone()))
-        .collect();
-    assert_eq!(
-        outcomes,
-        [
-            (json!(true), json!(null)),
-            (json!(false), json!("denied")),
-            (json!(false), json!("denied"))
-        ]
-    );
-    assert!(
-        calls[1]["output"].as_str().unwrap().contains("Not today."),
-        "it is told why"
-    );
-    let decisions = opencode.bodies("approval_decision");
-    let decisions: Vec<_> = decisions
-        .iter()
-        .map(|decision| decision["decision"].as_str().unwrap())
-        .collect();
-    assert_eq!(decisions, ["approved", "denied", "denied"]);
-    opencode.end().await;
+    let (_model, opencode) = opencode();
+    promises::a_tool_runs_when_it_is_approved(opencode, "command", Some("Not today.")).await;
 }
 
 #[tokio::test]
 async fn an_interrupt_ends_the_turn_and_what_it_asked_and_the_next_turn_is_answered() {
-    let (_model, mut opencode) = opencode();
-    opencode.prompt("HOLD it.").await.unwrap();
-    opencode.piece().await;
-    opencode.driver.tell(Tell::Interrupt).await.unwrap();
-    assert_eq!(opencode.over().await, Outcome::Interrupted);
-    opencode.prompt("Use the TOOL.").await.unwrap();
-    let (ask, _) = opencode.asks().await;
-    opencode.driver.tell(Tell::Interrupt).await.unwrap();
-    opencode
-        .until(|signal, _| matches!(signal, Signal::AskGone(id) if *id == ask.id).then_some(()))
-        .await;
-    assert_eq!(opencode.over().await, Outcome::Interrupted);
-    opencode.prompt("Say something.").await.unwrap();
-    assert_eq!(opencode.over().await, Outcome::Done);
-    assert_eq!(opencode.said().last().unwrap(), "It is done.");
-    opencode.end().await;
+    let (_model, opencode) = opencode();
+    promises::an_interrupt_ends_the_turn(opencode).await;
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ struct Indexer {
 
 impl Indexer {
     fn run(mut self, mut head: watch::Receiver<Seq>, mut open: Open) {
-        yield_to_others();
+        // Indexing has time: reads do without.
+        yield_to_others(19);
         // The thread has nothing but waiting to do between steps, so a runtime of its own is all that it needs.
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
             return;
@@ -156,8 +157,8 @@ pub fn busy(before: Seq, after: Seq) -> bool {
     after.get().saturating_sub(before.get()) > 500
 }
 
-/// Indexing has time: publishing and delivery go first.
-pub fn yield_to_others() {
+/// Publishing and delivery go before what calls this on its thread, the more the greater the niceness (at most 19).
+pub fn yield_to_others(niceness: i32) {
     // Linux has a niceness a thread; where it cannot be set the work is done all the same.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), niceness);
 }

@@ -82,7 +82,7 @@ impl Control {
     /// too: its request may be on its way. Whether it may be seen is for the caller to say.
     ///
     /// # Errors
-    /// The views cannot be read.
+    /// The views cannot be read, or are too far behind to say that there is none.
     pub(crate) async fn wait_approval(&self, id: &Name, until: Instant) -> Result<Option<Approval>, Refusal> {
         let mut changed = self.views.approvals();
         let head = self.log.bounds().await?.head;
@@ -97,6 +97,11 @@ impl Control {
                 .await?
                 .map(|one| one.approval);
             let is_decided = found.as_ref().is_some_and(|one| one.state != State::Pending);
+            if found.is_none() && until <= Instant::now() && self.views.reached() < head {
+                // It may be among what is not folded yet: that it is not there cannot be said.
+                let text = format!("approvals are not read yet: the views are behind {head}");
+                return Err(Refusal::new(Code::StoreUnavailable, text).with("part", "views"));
+            }
             if is_decided || until <= Instant::now() || stopping.is_cancelled() {
                 return Ok(found);
             }

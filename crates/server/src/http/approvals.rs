@@ -98,9 +98,12 @@ async fn one(
     let now = Instant::now();
     // Nobody waits for what they may not see.
     for until in [now, now + wait] {
-        let Some(approval) = app.control().wait_approval(&id, until).await? else {
-            continue;
+        let found = match app.control().wait_approval(&id, until).await {
+            // Not to be known yet; whoever waits has time.
+            Err(refusal) if until < now + wait && refusal.code() == Code::StoreUnavailable => continue,
+            found => found?,
         };
+        let Some(approval) = found else { continue };
         if !grant.may_attend(approval.session_id.as_str()) {
             let text = format!("this token may neither control nor publish to the session of approval {id}");
             return Err(Refusal::new(Code::Forbidden, text).with("field", "id"));

@@ -10,6 +10,17 @@ pub(crate) fn request(session: &str, id: &str, tool: &str) -> Value {
         {"approval_id": id, "tool": tool, "tool_call_id": format!("call-{id}"), "arguments": {"command": "make"}, "title": "run make"}})
 }
 
+/// Asks again while the answer is that the views are behind, as it says itself: where every core is taken they can be late.
+async fn folded(ask: impl AsyncFn() -> Reply) -> Reply {
+    loop {
+        let reply = ask().await;
+        let behind = || reply.refused(503, "store_unavailable")["part"] == "views";
+        if reply.status != 503 || !behind() {
+            return reply;
+        }
+    }
+}
+
 fn in_path(id: &str) -> String {
     id.replace(' ', "%20")
 }
@@ -23,7 +34,8 @@ impl World {
     }
 
     pub(crate) async fn approval(&self, id: &str) -> Value {
-        self.get(&format!("/api/approvals/{}", in_path(id))).await.ok()
+        let url = format!("/api/approvals/{}", in_path(id));
+        folded(async || self.get(&url).await).await.ok()
     }
 
     /// How it stands when it is decided.
@@ -44,8 +56,12 @@ impl World {
     }
 
     pub(crate) async fn decide_by(&self, token: &str, id: &str, body: &Value) -> Reply {
-        self.send_by(token, "POST", &format!("/api/approvals/{}/decision", in_path(id)), body)
-            .await
+        let url = format!("/api/approvals/{}/decision", in_path(id));
+        folded(async || self.send_by(token, "POST", &url, body).await).await
+    }
+
+    pub(crate) async fn decide_many(&self, token: &str, body: &Value) -> Reply {
+        folded(async || self.send_by(token, "POST", "/api/approvals/decisions", body).await).await
     }
 
     /// What the log says of an approval's end: the first counts.
@@ -56,9 +72,15 @@ impl World {
     }
 
     pub(crate) async fn pending(&self) -> Vec<String> {
-        let list = self.get("/api/approvals?state=pending").await.ok();
-        let ids = list["approvals"].as_array().unwrap().iter();
-        ids.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+        let head = self.head_seq().await;
+        loop {
+            let list = self.get("/api/approvals?state=pending").await.ok();
+            // It says how far it is when it could not wait any longer.
+            if list["head"].as_u64().unwrap() >= head {
+                let ids = list["approvals"].as_array().unwrap().iter();
+                return ids.map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+            }
+        }
     }
 }
 
@@ -222,11 +244,7 @@ async fn many_are_decided_in_one_way_and_each_has_its_own_outcome() {
     world.publish(&requests).await;
     world.decide("r7", &json!({"decision": "deny"})).await.ok();
     let many = |ids: &[String]| json!({"ids": ids, "decision": "approve", "message": "go"});
-    let send = async |body: &Value| {
-        world
-            .send_by(&world.admin, "POST", "/api/approvals/decisions", body)
-            .await
-    };
+    let send = async |body: &Value| world.decide_many(&world.admin, body).await;
     let mut twice = ids.clone();
     twice[999] = "r0".to_owned();
     let results = send(&many(&twice)).await.ok()["results"].as_array().unwrap().clone();

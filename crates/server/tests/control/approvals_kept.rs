@@ -100,10 +100,7 @@ async fn a_decision_that_could_not_be_written_has_not_happened() {
     assert_eq!(world.pending().await, ["q", "r"]);
     faults.fail(Call::Append, 1, true);
     let many = json!({"ids": ["r", "q"], "decision": "approve"});
-    let results = world
-        .send_by(&world.admin, "POST", "/api/approvals/decisions", &many)
-        .await
-        .ok();
+    let results = world.decide_many(&world.admin, &many).await.ok();
     for result in results["results"].as_array().unwrap() {
         assert_eq!(result["error"]["code"], "store_unavailable");
     }

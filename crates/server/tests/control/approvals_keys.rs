@@ -32,10 +32,7 @@ async fn who_controls_one_session_sees_and_decides_there_alone() {
     let refused = world.decide_by(&one, "other", &approve).await;
     refused.refused_field(403, "forbidden", "id");
     let many = json!({"ids": ["other", "own"], "decision": "deny"});
-    let results = world
-        .send_by(&one, "POST", "/api/approvals/decisions", &many)
-        .await
-        .ok();
+    let results = world.decide_many(&one, &many).await.ok();
     assert_eq!(results["results"][0]["error"]["code"], "forbidden");
     assert!(!results["results"][0].to_string().contains("make"));
     assert_eq!(results["results"][1]["approval"]["state"], "denied");

@@ -141,10 +141,7 @@ async fn a_webhook_is_told_of_what_waits_and_of_how_it_ended() {
         json!({"kind": "approval_request", "approval": list["approvals"][0], "session": "Fix the tests", "link": link})
     );
     let many = json!({"ids": ["r?1"], "decision": "deny", "message": "no"});
-    let decided = world
-        .send_by(&world.admin, "POST", "/api/approvals/decisions", &many)
-        .await
-        .ok();
+    let decided = world.decide_many(&world.admin, &many).await.ok();
     let over = hook.next().await;
     assert_eq!(over.body["kind"], "approval_decision");
     assert_eq!(over.body["approval"], decided["results"][0]["approval"]);
@@ -204,10 +201,7 @@ async fn what_a_target_could_not_take_is_told_again_unless_it_is_over_by_then() 
     // Before the next try both are decided, and another is asked.
     world.publish(&request("s", "second", "Bash")).await;
     let many = json!({"ids": ["first", "second"], "decision": "deny"});
-    world
-        .send_by(&world.admin, "POST", "/api/approvals/decisions", &many)
-        .await
-        .ok();
+    world.decide_many(&world.admin, &many).await.ok();
     world.publish(&request("s", "third", "Bash")).await;
     hook.release.notify_one();
     let next = hook.next().await.body;

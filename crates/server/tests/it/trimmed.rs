@@ -124,3 +124,61 @@ async fn what_was_trimmed_before_a_start_goes_with_the_start() {
     assert_eq!(ids(&world).await, ["kept"]);
     assert_eq!(indexed(&world), [2, 3]);
 }
+
+#[tokio::test]
+async fn runs_and_sums_of_which_nothing_is_kept_are_no_more() {
+    let world = World::start().await;
+    let of = |session: &str, kind: &str, old: bool, data: Value| {
+        let mut event = json!({"type": kind, "session_id": session});
+        event["data"] = data;
+        if old {
+            event["timestamp"] = json!(LONG_AGO);
+        }
+        event
+    };
+    let start = |task: &str| json!({"task": task, "total": 2});
+    let passed = |task: &str| json!({"task": task, "outcome": "passed"});
+    let graded = json!({"grader": "g", "passed": true});
+    world
+        .publish(&json!([
+            of("gone", "task_start", true, start("a")),
+            of("goes-on", "task_start", true, start("a")),
+            of("goes-on", "grader_result", true, graded),
+            of("goes-on", "task_complete", true, passed("a")),
+            of("gone", "usage", true, json!({"input_tokens": 1})),
+            of("goes-on", "task_start", false, start("b")),
+            of("goes-on", "usage", false, json!({"input_tokens": 2})),
+        ]))
+        .await;
+    assert_eq!(world.get("/api/runs").await.ok()["runs"].as_array().unwrap().len(), 2);
+    trim(&world).await;
+    world.publish(&note("new", "any event")).await;
+    let runs = world.get("/api/runs").await.ok();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs}");
+    world.get("/api/runs/gone").await.refused(404, "not_found");
+    let run = world.get("/api/runs/goes-on").await.ok();
+    assert_eq!(
+        (&run["completed"], &run["passed"]),
+        (&json!(1), &json!(1)),
+        "what it has counted stays: {run}"
+    );
+    assert_eq!(run["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!((&run["tasks"][0]["task"], &run["current"]), (&json!("b"), &json!("b")));
+    let used = world.get("/api/usage?by=session").await.ok();
+    assert_eq!(
+        (&used["totals"]["input_tokens"], &used["rows"][0]["key"]),
+        (&json!(2), &json!("goes-on"))
+    );
+    // Also what is of today, once no event of its session is kept.
+    let policy = Retention {
+        events_before: Some(Timestamp::now()),
+        ..Retention::default()
+    };
+    world.server().log().trim(&policy).await.unwrap();
+    world.publish(&note("new", "any event")).await;
+    let used = world.get("/api/usage").await.ok();
+    assert_eq!(
+        (&used["totals"]["input_tokens"], &used["rows"]),
+        (&json!(0), &json!([]))
+    );
+}

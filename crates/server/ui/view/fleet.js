@@ -45,9 +45,9 @@ function Waiting() {
 
 /** @typedef {import('../summary.js').Summary} Summary */
 
-/** @param {{ live: LiveSessions, query: Record<string, string>, agents: Wire.Agent[] }} props */
+/** @param {{ live: LiveSessions, query: URLSearchParams, agents: Wire.Agent[] }} props */
 function List({ live, query, agents }) {
-  const { q = '', state = '', agent = '', model = '' } = query;
+  const { q = '', state = '', agent = '', model = '' } = Object.fromEntries(query);
   const ranked = live.ranked.value;
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list);

@@ -24,7 +24,7 @@ export function RunsPage({ session, id, query }) {
   }, [id]);
   return html`<${Top} live=${session.inbox} session=${session}><h1>${id ? html`<a href="#/runs">Runs</a>` : 'Runs'}</h1><//>
     <main class="scroll sessions runs" tabindex="-1">
-      ${id ? html`<${One} key=${id} id=${id} inbox=${session.inbox} outcome=${query.outcome ?? ''} />` : html`<${All} inbox=${session.inbox} />`}
+      ${id ? html`<${One} key=${id} id=${id} inbox=${session.inbox} outcome=${query.get('outcome') ?? ''} />` : html`<${All} inbox=${session.inbox} />`}
     </main>`;
 }
 

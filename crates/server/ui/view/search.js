@@ -33,7 +33,7 @@ const NOTHING = { events: [], prev: null, busy: false, failed: '' };
 
 /** @param {import('../views.js').ViewProps} props */
 export function SearchPage({ session, query }) {
-  const { q = '', type = '', session: within = '' } = query;
+  const { q = '', type = '', session: within = '' } = Object.fromEntries(query);
   const [found, setFound] = useState(NOTHING);
   const request = useRef(new AbortController());
   const words = useMemo(() => wordsOf(q), [q]);

@@ -12,7 +12,7 @@ import { SessionPage } from './session.js';
 /** What a share link's secret allows. */
 const SCOPE = /^read:session:(.+)$/s;
 
-/** @param {{ query: Record<string, string>, leave: () => void }} props */
+/** @param {{ query: URLSearchParams, leave: () => void }} props */
 export function SharedPage({ query, leave }) {
   const { value: me, error } = useLoaded(api.me, '', { least: 1000 });
   // Never opened: it would follow what other tabs of this browser, that are signed in, tell each other.

@@ -53,9 +53,9 @@ const PLOTS = [
 
 /** @param {import('../views.js').ViewProps} props */
 export function UsagePage({ session, query }) {
-  const window = WINDOWS.some(([name]) => name === query.window) ? query.window : '24h';
-  const by = BYS.includes(query.by) ? query.by : 'agent';
-  const { agent = '', session: within = '' } = query;
+  const { agent = '', session: within = '', ...rest } = Object.fromEntries(query);
+  const window = WINDOWS.some(([name]) => name === rest.window) ? rest.window : '24h';
+  const by = BYS.includes(rest.by) ? rest.by : 'agent';
   useEffect(() => {
     title.value = 'Usage · Turnwire';
   }, []);
