@@ -152,3 +152,29 @@ test('a share link shows its session live, read-only, and nothing else, and leav
   quiet();
   await context.close();
 });
+
+test('a session is shared from its view by a link that needs no sign-in, is listed, and is taken back', async () => {
+  const p = producer('for all');
+  await server.publish(p.start(), p.turn('Look at this'));
+  const { context, page, quiet } = await open();
+  await page.goto(`${server.url}/#/session/for%20all`);
+  await page.getByRole('button', { name: 'Share…' }).click();
+  await page.getByLabel('Ends').selectOption({ label: 'in a day' });
+  await page.getByRole('button', { name: 'Make the link' }).click();
+  const link = await page.getByLabel('Link').inputValue();
+  assert.ok(link.startsWith(`${server.url}/#share=tw_`), link);
+  const guest = await visitor(browser, { viewport: { width: 375, height: 700 } });
+  await guest.page.goto(link);
+  await guest.page.getByText('Look at this').first().waitFor();
+  assert.deepEqual(await guest.context.cookies(), []);
+  await page.getByRole('dialog').getByRole('link', { name: 'Access' }).click();
+  const row = page.getByRole('region', { name: 'Share links' }).locator('.token');
+  await row.getByText('read:session:for all').waitFor();
+  await row.getByRole('button', { name: 'Revoke…' }).click();
+  await row.getByRole('button', { name: 'Revoke for good' }).click();
+  await guest.page.locator('[data-connection="signed out"]').waitFor();
+  guest.quiet();
+  await guest.context.close();
+  quiet();
+  await context.close();
+});
