@@ -16,7 +16,7 @@ const SPEED = '0.5';
 /** The other views: what the picture is called, where it is, and what is there when it can be taken. */
 const VIEWS = [
   ['usage', '#/usage', '.plot canvas'],
-  ['search', '#/search?q=test*', 'a.result'],
+  ['search', '#/search?q=hello', 'a.result'],
   ['access', '#/access', '.token'],
 ];
 

@@ -106,7 +106,7 @@ function Filters({ q, state, agent, model, shown, all }) {
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => /^(Escape|Enter)$/.test(event.key) && /** @type {HTMLElement} */ (event.currentTarget).blur()} />
     ${shown.map(
       ({ rank, summaries }) =>
-        html`<button key=${rank} class="quiet ${rank}" aria-pressed=${state === rank} onClick=${() => filter({ state: state === rank ? '' : rank })}>
+        html`<button key=${rank} class="quiet ${summaries.length > 0 ? rank : ''}" aria-pressed=${state === rank} onClick=${() => filter({ state: state === rank ? '' : rank })}>
           ${NAMES[rank]} <span class="count">${summaries.length}</span>
         </button>`,
     )}
