@@ -6,7 +6,7 @@ import { ApiError } from '../api.js';
 import { ago, full, minute, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { useLoaded } from '../loaded.js';
-import { useRowKeys } from '../rows.js';
+import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
 import { Copy } from './copy.js';
 import { Failure } from './failure.js';

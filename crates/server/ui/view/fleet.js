@@ -5,7 +5,7 @@ import { money, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { LiveSessions } from '../live.js';
 import { filter, hashOf } from '../route.js';
-import { useRowKeys } from '../rows.js';
+import { useRowKeys } from '../row-keys.js';
 import { RANKS } from '../summary.js';
 import { title } from '../title.js';
 import { Failure } from './failure.js';

@@ -6,7 +6,7 @@ import { ago, duration, full, minute, money, now, oneLine, short, whole } from '
 import { html } from '../html.js';
 import { useLoaded } from '../loaded.js';
 import { filter, hashOf, sessionHash } from '../route.js';
-import { useRowKeys } from '../rows.js';
+import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
 import { Clip, OUTPUT } from './clip.js';
 import { Failure } from './failure.js';

@@ -7,7 +7,7 @@ import { excerptOf, wordsOf } from '../excerpt.js';
 import { ago, full, minute, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { filter, sessionHash } from '../route.js';
-import { useRowKeys } from '../rows.js';
+import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
 import { Top } from './frame.js';
 

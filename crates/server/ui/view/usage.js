@@ -6,7 +6,7 @@ import { count, duration, full, money, oneLine, short, whole } from '../format.j
 import { html } from '../html.js';
 import { useLoaded } from '../loaded.js';
 import { filter, hashOf, sessionHash } from '../route.js';
-import { useRowKeys } from '../rows.js';
+import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
