@@ -1,8 +1,9 @@
 // Text that is cut when it is long. All foreign text passes `plain` and lands in text nodes.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { count, plain, whole } from '../format.js';
 import { html } from '../html.js';
+import { useKept } from './kept.js';
 
 /** Lines and characters of an output before it is unfolded: what one can take in at a glance. */
 export const OUTPUT = { lines: 12, chars: 2000 };
@@ -15,10 +16,10 @@ export const MESSAGE = { lines: 400, chars: 20_000 };
 
 /**
  * Text that is cut when it is long, with a button for the rest. `tail` keeps the end instead of the start.
- * @param {{ text: string, lines: number, chars: number, class?: string, label?: string, tail?: boolean }} props
+ * @param {{ text: string, lines: number, chars: number, class?: string, label?: string, tail?: boolean, of?: string }} props `of` tells it from others in its row
  */
-export function Clip({ text, lines, chars, class: name = '', label, tail = false }) {
-  const [all, setAll] = useState(false);
+export function Clip({ text, lines, chars, class: name = '', label, tail = false, of = label ?? name }) {
+  const [all, setAll] = useKept(`all ${of}`, false);
   const cut = useMemo(() => clip(text, lines, chars, tail), [text, lines, chars, tail]);
   const shown = useMemo(() => plain(all ? text : cut).replace(/\n+$/, ''), [all, text, cut]);
   const more = text.length - cut.length;

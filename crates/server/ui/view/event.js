@@ -1,6 +1,6 @@
 // One item of a session's timeline. All foreign text passes `plain` and lands in text nodes.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { isPending } from '../approval.js';
 import { isOpen } from '../order.js';
 import { clock, count, duration, full, money, now, oneLine, plain, whole } from '../format.js';
@@ -8,16 +8,18 @@ import { html } from '../html.js';
 import { ApprovalCard } from './approval.js';
 import { Arguments, argumentsOf, pretty } from './arguments.js';
 import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
+import { useKept } from './kept.js';
 import { Given } from './order.js';
 
 /** @typedef {import('../store.js').Item} Item */
 
-/** @param {{ item: Item }} props */
-export function Row({ item }) {
+/** @param {{ item: Item, row: import('preact').RefObject<HTMLElement>, marked: boolean }} props */
+export function Row({ item, row, marked }) {
   item.rev.value;
   const seqs = item.events.map((event) => event.seq).join(' ');
   const tone = toneOf(item);
-  return html`<li class="item ${item.kind} ${tone} ${item.nested ? 'nested' : ''}" data-seqs=${seqs} tabindex="-1">
+  const names = `item ${item.kind} ${tone} ${item.nested ? 'nested' : ''} ${marked ? 'marked' : ''}`;
+  return html`<li ref=${row} class=${names} data-key=${item.key} data-kind=${item.kind} data-seqs=${seqs} aria-current=${marked ? 'location' : undefined} tabindex="-1">
     <time class="when" datetime=${item.at} title=${item.at && full(item.at)}>${clock(item.at)}</time>
     <i class="node" aria-hidden="true"></i>
     <div class="body">${body(item)}</div>
@@ -73,9 +75,10 @@ function body(item) {
       return html`<p class="line"><bdi>${oneLine(item.title)}</bdi>${item.detail && html`<bdi class="detail">${oneLine(item.detail)}</bdi>`}</p>`;
     case 'gap':
       return html`<p class="line">${gapText(item.gap)}</p>`;
+    case 'raw':
     case 'other':
       return html`<p class="line">
-        <code>${item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
+        <code>${item.kind === 'raw' ? item.events[0]?.type : item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
       </p>`;
   }
 }
@@ -95,7 +98,7 @@ function Said({ who, text, quiet }) {
 
 /** @param {{ item: import('../store.js').ReasoningItem }} props */
 function Reasoning({ item }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useKept('reasoning', false);
   return html`<details class="fold" open=${open} onToggle=${toggled(setOpen)}>
     <summary>${item.open ? 'Reasoning…' : 'Reasoning'}<bdi class="detail">${oneLine(item.text.slice(-400)).slice(-160)}</bdi></summary>
     ${open && html`<${Clip} class="text" text=${item.text} ...${MESSAGE} />`}
@@ -161,7 +164,7 @@ function End({ item }) {
 
 /** The item's events as they came, on demand. @param {{ item: Item, count: number }} props */
 function Raw({ item, count: events }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useKept('raw', false);
   return html`<details class="raw" open=${open} onToggle=${toggled(setOpen)}>
     <summary title="As it came" aria-label=${`Raw JSON of ${count(events, 'event')}`}>${'{}'}</summary>
     ${open && [...item.events, ...item.deltas].map((event) => html`<pre key=${event.seq}>${plain(JSON.stringify(event, null, 2))}</pre>`)}
