@@ -140,6 +140,8 @@ export function usePlace(live) {
     if (!element) return;
     const before = place.top;
     place.top = element.scrollTop;
+    // Of rows that are about to be others nothing follows.
+    if (live.loading.peek() === 'end') return;
     const left = element.scrollHeight - element.clientHeight - place.top;
     // What grows under the reader also moves the end away: only a move upwards is a wish to stay.
     if (left < AT_END && !live.detached.value) set(true);
@@ -217,7 +219,9 @@ function point(live, place, items) {
   place.extent.set(items);
   const target = live.target.value;
   const marked = target > 0 ? live.timeline.rowOf(target) : undefined;
-  if (live.ready.value && marked && target !== place.target && !live.loading.value) {
+  // A window that is about to be another one is passed over.
+  const isHere = target >= live.timeline.first && target <= live.timeline.last;
+  if (live.ready.value && marked && target !== place.target && (isHere || !live.loading.value)) {
     place.target = target;
     const at = items.indexOf(marked);
     if (at >= 0 && !live.following) place.put(at, Math.round(place.height / 3));
