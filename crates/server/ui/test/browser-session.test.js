@@ -44,8 +44,8 @@ test('text, tool calls and usage come live', async () => {
   await page.locator('.item.message.open').getByText('Hel', { exact: true }).waitFor();
   await server.publish(p.delta('lo\n   there'));
   await last.getByText('Hello').waitFor();
-  assert.equal(await last.locator('.text span').evaluate((span) => span.textContent), 'Hello\n   there');
-  const whiteSpace = await last.locator('.text').evaluate((text) => getComputedStyle(text).whiteSpace);
+  assert.equal(await last.locator('.text').evaluate((text) => text.textContent?.trim()), 'Hello\n   there');
+  const whiteSpace = await last.locator('.text p').evaluate((text) => getComputedStyle(text).whiteSpace);
   assert.match(whiteSpace, /pre-wrap|break-spaces/);
   await server.publish(p.message('Hello\n   there!'));
   await last.getByText('there!').waitFor();
@@ -134,6 +134,7 @@ test('hostile content is text and nothing else', async () => {
   await page.locator('main').evaluate((main) => (main.scrollTop = 0));
   await page.locator('.item.turn').getByText('<script>window.pwned=1</script>').waitFor();
   await page.locator('.item.message').getByText('red').waitFor();
+  await page.locator('.item.message').getByText('invoice').waitFor();
   const text = await page.locator('.item.message').allInnerTexts();
   assert.ok(text.some((part) => part.includes('invoice⟨U+202E⟩gpj.exe')));
   assert.ok(text.every((part) => !/[\x00-\x08\x0b-\x1f\u202e]/.test(part)));
@@ -276,6 +277,35 @@ test('what came of a question, an order and a call reaches their rows when the w
   await page.locator('[data-approval="late-1"]').getByText('denied by somebody').waitFor();
   await page.locator('.item.marked.tool.done').getByText('the whole file').waitFor();
   assert.equal(await page.locator('.edge').last().innerText(), 'Later events…');
+  quiet();
+  await context.close();
+});
+
+test('what an agent says has its looks, and its links lead out alone', async () => {
+  const p = producer('looks');
+  const said = '# Done\n\nSee **this** and `that`: [the page](https://example.com/x), not [this](javascript:alert(1)).\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |';
+  await server.publish(
+    p.turn('**as it was written**'),
+    p.message(said),
+    p.toolStart('a', 'Edit', { file_path: '/a.txt', old_string: 'one\ntwo', new_string: 'one\n2' }),
+    p.toolEnd('a', 'Edit', 'ok'),
+    p.toolStart('b', 'Bash', { command: 'test' }),
+    p.toolEnd('b', 'Bash', 'it \x1b[32mpassed\x1b[0m \x1b]0;title\x07\x1b[2J\x1b[1;31mand failed\x1b[m'),
+  );
+  const { context, page, quiet } = await open('looks');
+  const message = page.locator('.item.message');
+  await message.getByRole('listitem').nth(1).waitFor();
+  assert.deepEqual(await message.locator('strong').allInnerTexts(), ['Done', 'this']);
+  const links = await message.locator('a').evaluateAll((all) => all.map((a) => [a.getAttribute('href'), a.getAttribute('rel'), a.getAttribute('target')]));
+  assert.deepEqual(links, [['https://example.com/x', 'noopener noreferrer', '_blank']]);
+  await message.getByText('[this](javascript:alert(1))').waitFor();
+  await message.getByRole('cell', { name: '2' }).waitFor();
+  await page.locator('.item.turn').getByText('**as it was written**').waitFor();
+  const edit = page.locator('.item.tool').first().getByRole('group', { name: 'Change' });
+  assert.deepEqual([await edit.locator('del').allInnerTexts(), await edit.locator('ins').allInnerTexts()], [['two'], ['2']]);
+  const output = page.locator('.item.tool').last().locator('.output');
+  assert.equal((await output.innerText()).trim(), 'it passed and failed');
+  assert.deepEqual(await output.locator('.fg-2, .fg-1.bold').allInnerTexts(), ['passed', 'and failed']);
   quiet();
   await context.close();
 });

@@ -6,7 +6,8 @@ import { isOpen } from '../order.js';
 import { clock, count, duration, full, money, now, oneLine, plain, whole } from '../format.js';
 import { html } from '../html.js';
 import { ApprovalCard } from './approval.js';
-import { Arguments, argumentsOf, pretty } from './arguments.js';
+import { Arguments, argumentsOf, Difference, editOf, pretty } from './arguments.js';
+import { useAround } from './around.js';
 import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
 import { useKept } from './kept.js';
 import { Given } from './order.js';
@@ -55,7 +56,7 @@ function body(item) {
     case 'turn':
       return html`<${Said} who=${item.from || 'user'} text=${item.text} />`;
     case 'message':
-      return html`<${Said} who=${item.role} text=${item.text} quiet=${item.role === 'assistant'} />`;
+      return html`<${Said} who=${item.role} text=${item.text} quiet=${item.role === 'assistant'} open=${item.open} />`;
     case 'reasoning':
       return html`<${Reasoning} item=${item} />`;
     case 'tool':
@@ -90,10 +91,11 @@ function gapText(gap) {
   return gap.reason === 'trimmed' ? `${range} are no longer kept.` : `${range} were not sent: ${gap.reason}.`;
 }
 
-/** @param {{ who: string, text: string, quiet?: boolean }} props */
-function Said({ who, text, quiet }) {
+/** @param {{ who: string, text: string, quiet?: boolean, open?: boolean }} props */
+function Said({ who, text, quiet, open = false }) {
   const name = oneLine(who);
-  return html`${name && html`<p class=${quiet ? 'unseen' : 'label'}><bdi>${name}</bdi></p>`}<${Clip} class="text" text=${text} ...${MESSAGE} />`;
+  const as = quiet ? 'markdown' : undefined;
+  return html`${name && html`<p class=${quiet ? 'unseen' : 'label'}><bdi>${name}</bdi></p>`}<${Clip} class="text" text=${text} as=${as} tail=${open} ...${MESSAGE} />`;
 }
 
 /** @param {{ item: import('../store.js').ReasoningItem }} props */
@@ -101,7 +103,7 @@ function Reasoning({ item }) {
   const [open, setOpen] = useKept('reasoning', false);
   return html`<details class="fold" open=${open} onToggle=${toggled(setOpen)}>
     <summary>${item.open ? 'Reasoning…' : 'Reasoning'}<bdi class="detail">${oneLine(item.text.slice(-400)).slice(-160)}</bdi></summary>
-    ${open && html`<${Clip} class="text" text=${item.text} ...${MESSAGE} />`}
+    ${open && html`<${Clip} class="text" text=${item.text} as="markdown" tail=${item.open} ...${MESSAGE} />`}
   </details>`;
 }
 
@@ -111,21 +113,34 @@ const toggled = (set) => (/** @type {Event} */ event) => set(/** @type {HTMLDeta
 /** @type {Record<import('../store.js').ToolState, string>} */
 const TOOL_WORDS = { running: 'running', done: 'done', failed: 'failed', unfinished: 'not finished' };
 
+/** What a call is about, and for an edit its lines. @param {unknown} args */
+function calledWith(args) {
+  const edit = editOf(args);
+  const { head, rest } = argumentsOf(args);
+  return { head, edit, rest: edit ? rest.filter(([key]) => !edit.keys.includes(key)) : rest };
+}
+
 /** @param {{ item: import('../store.js').ToolItem }} props */
 function Tool({ item }) {
+  // A component that reads a signal is drawn anew for its signals alone.
+  item.rev.value;
   const args = item.args ?? (item.draft || undefined);
-  const { head, rest } = useMemo(() => argumentsOf(args), [args]);
+  const { live } = useAround();
+  const { head, rest, edit } = useMemo(() => calledWith(args), [args]);
+  // The end of what still ran at the window's end is further down.
+  const isOver = item.state === 'running' && 'detached' in live && /** @type {import('../live.js').LiveSession} */ (live).detached.value;
   const output = useMemo(() => outputText(item.output), [item.output]);
   const shown = item.state === 'running' || item.output === undefined ? item.progress : output;
   return html`<div class="card">
     <div class="head">
       <bdi class="tool-name">${oneLine(item.tool) || 'tool'}</bdi>
       <bdi class="detail">${head}</bdi>
-      <span class="outcome">${item.error ? oneLine(item.error).slice(0, 80) : TOOL_WORDS[item.state]}</span>
+      <span class="outcome">${item.error ? oneLine(item.error).slice(0, 80) : isOver ? 'ended later' : TOOL_WORDS[item.state]}</span>
       <${Took} item=${item} />
     </div>
     <${Arguments} rest=${rest} bound=${ARGUMENT} />
-    ${shown && html`<${Clip} class="output" label="Output" text=${shown} tail=${item.state === 'running'} ...${OUTPUT} />`}
+    ${edit && html`<${Difference} lines=${edit.lines} />`}
+    ${shown && html`<${Clip} class="output" label="Output" as="terminal" text=${shown} tail=${item.state === 'running'} ...${OUTPUT} />`}
   </div>`;
 }
 
