@@ -44,6 +44,7 @@ test('what newly waits is told while nobody looks, leads to its moment, and is t
   const { context, page, quiet } = await visitor(browser);
   await page.addInitScript(play);
   await page.goto(await server.pairingLink());
+  await page.locator('[data-connection=live]').waitFor();
   await page.goto(`${server.url}/#/inbox`);
   await page.locator('[data-ask=before]').waitFor();
   const shown = () => page.evaluate(() => /** @type {any} */ (window).shown.map((/** @type {any} */ one) => [one.title, one.body, one.closed]));
