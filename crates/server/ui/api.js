@@ -49,6 +49,18 @@ export function unreachable(cause) {
 /** How long one request may take. Long enough for a page of history over a bad link. */
 const TIMEOUT_MS = 30_000;
 
+/** The secret of a share link, where the page was opened by one. */
+let secret = '';
+
+/** All requests from here on are made by a share link's secret, or by the browser's sign-in when it is empty. @param {string} with_ */
+export const speak = (with_) => void (secret = with_);
+
+/** How each request proves who makes it. With a secret no cookie is sent, and none is taken: whoever is signed in stays so. @param {RequestInit} init @returns {RequestInit} */
+export function proven(init) {
+  if (!secret) return { credentials: 'same-origin', ...init };
+  return { ...init, credentials: 'omit', headers: { ...init.headers, authorization: `Bearer ${secret}` } };
+}
+
 /**
  * @param {string} path
  * @param {RequestInit} [init]
@@ -59,7 +71,7 @@ async function request(path, init = {}) {
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
   let response;
   try {
-    response = await fetch(path, { cache: 'no-store', credentials: 'same-origin', ...init, signal });
+    response = await fetch(path, proven({ cache: 'no-store', ...init, signal }));
   } catch (cause) {
     if (init.signal?.aborted) throw cause;
     throw unreachable(cause);
@@ -110,7 +122,7 @@ export const session = (id, signal) => request(sessionPath(id), { signal });
 export const sessionPath = (id) => `/api/sessions/${encodeURIComponent(id)}`;
 
 /**
- * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string }} query
+ * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string, q?: string }} query
  * @param {AbortSignal} [signal]
  * @returns {Promise<Wire.HistoryPage>}
  */
@@ -144,3 +156,27 @@ export const decide = (id, decision) => request(`/api/approvals/${encodeURICompo
 
 /** @param {{ ids: string[], decision: 'approve' | 'deny', message?: string }} decision @returns {Promise<{ results: Wire.Decided[] }>} */
 export const decideAll = (decision) => request('/api/approvals/decisions', post(decision));
+
+/** Without those that were revoked. @param {AbortSignal} [signal] @returns {Promise<Wire.Token[]>} */
+export const tokens = async (signal) => (await request('/api/tokens', { signal })).tokens;
+
+/** @param {{ name: string, scopes: string[], expires?: string }} wanted @returns {Promise<{ id: string, token: string }>} */
+export const makeToken = (wanted) => request('/api/tokens', post(wanted));
+
+/** @param {string} id */
+export const revoke = (id) => request(`/api/tokens/${encodeURIComponent(id)}`, { method: 'DELETE' });
+
+/** @param {{ name?: string, scopes?: string[] }} wanted @returns {Promise<{ code: string, url: string, expires: string }>} */
+export const pairingCode = (wanted) => request('/api/pairing-codes', post(wanted));
+
+/** @param {string} id @param {number} expires_in_ms @returns {Promise<Wire.Shared>} */
+export const share = (id, expires_in_ms) => request(`${sessionPath(id)}/share`, post({ expires_in_ms }));
+
+/** @param {{ window: string, by: string, agent?: string, session_id?: string }} query @param {AbortSignal} [signal] @returns {Promise<Wire.UsageTold>} */
+export const usage = (query, signal) => request(url('/api/usage', query), { signal });
+
+/** @param {{ limit?: number, before?: number }} query @param {AbortSignal} [signal] @returns {Promise<{ runs: Wire.Run[], next: number | null }>} */
+export const runs = (query, signal) => request(url('/api/runs', query), { signal });
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Wire.Run & { tasks: Wire.Task[], more: boolean }>} */
+export const run = (id, signal) => request(`/api/runs/${encodeURIComponent(id)}`, { signal });

@@ -8,18 +8,13 @@ import { startClock } from './format.js';
 import { html } from './html.js';
 import { Inbox } from './inbox.js';
 import { isShortcut } from './keys.js';
+import { startNotifying } from './notify.js';
+import { arrived, hashOf, route } from './route.js';
 import { startTitle } from './title.js';
-import { AgentsPage } from './view/agents.js';
 import { Help, help } from './view/help.js';
-import { InboxPage } from './view/inbox.js';
-import { SessionPage } from './view/session.js';
-import { SessionsPage } from './view/sessions.js';
 import { refusal, SignIn } from './view/sign-in.js';
-
-/** @typedef {{ view: 'sessions' } | { view: 'inbox' } | { view: 'agents' } | { view: 'session', id: string }} Route */
-
-/** @type {import('@preact/signals').Signal<Route>} */
-const route = signal(/** @type {Route} */ ({ view: 'sessions' }));
+import { SharedPage } from './view/shared.js';
+import { VIEWS, viewOf } from './views.js';
 
 /** `unknown` until the server has said. @type {import('@preact/signals').Signal<'unknown' | 'in' | 'out'>} */
 const signedIn = signal(/** @type {'unknown' | 'in' | 'out'} */ ('unknown'));
@@ -39,16 +34,27 @@ function takeCode() {
   }
 }
 
-/** @returns {Route} */
-function routeOf() {
-  if (location.hash === '#/inbox') return { view: 'inbox' };
-  if (location.hash === '#/agents') return { view: 'agents' };
-  const found = /^#\/session\/([^/?]+)/.exec(location.hash);
-  try {
-    return found ? { view: 'session', id: decodeURIComponent(found[1]) } : { view: 'sessions' };
-  } catch {
-    return { view: 'sessions' };
+/** Where a tab keeps the secret of the share link that it was opened by: it is gone with the tab. */
+const SHARE = 'turnwire-share';
+
+/** The secret of a share link, or nothing. */
+const shared = signal(sessionStorage.getItem(SHARE) ?? '');
+
+/** Takes a share link's secret out of the address. */
+function takeShare() {
+  const secret = /^#share=(.+)$/.exec(location.hash)?.[1];
+  if (secret) {
+    history.replaceState(null, '', `${location.pathname}#/`);
+    sessionStorage.setItem(SHARE, secret);
+    shared.value = secret;
   }
+  api.speak(shared.value);
+}
+
+/** Back to what this browser is otherwise. */
+function leaveShared() {
+  sessionStorage.removeItem(SHARE);
+  location.reload();
 }
 
 /** @param {string} code */
@@ -62,8 +68,10 @@ async function pair(code) {
 
 /** Takes in a new address: at the start, and whenever it changes. */
 async function arrive() {
+  takeShare();
   const code = takeCode();
-  route.value = routeOf();
+  arrived();
+  if (shared.value) return;
   if (code) await pair(code).catch(told);
   if (signedIn.value === 'unknown') signedIn.value = await isSignedIn();
 }
@@ -103,25 +111,53 @@ function signedOut(why) {
 function onKey(event) {
   if (!isShortcut(event)) return;
   if (event.key === '?') help.value = true;
+  else if (shared.peek()) return;
   else if (event.key === 'i') location.hash = '#/inbox';
-  else if (event.key === 'Escape' && route.value.view !== 'sessions') location.hash = '#/';
+  else if (event.key === '/') toFilter();
+  else if (event.key === 'Escape' && location.hash !== '#/') location.hash = '#/';
   else return;
   event.preventDefault();
+}
+
+/** The view's own filter, or the search. */
+function toFilter() {
+  const field = document.querySelector('[data-filter]');
+  if (field instanceof HTMLInputElement) field.select();
+  else location.hash = '#/search';
+}
+
+/** Until when the key after `g` names a view. */
+let going = 0;
+/** As long as one takes from one key to the next, and no longer: a `g` that was an accident is forgotten. */
+const GOING_MS = 1500;
+
+/** `g` and a view's key. Before the view itself sees the second one: it may have a meaning there. @param {KeyboardEvent} event */
+function onGo(event) {
+  if (!isShortcut(event) || event.key === 'Shift' || shared.peek()) return;
+  const view = event.timeStamp < going ? VIEWS.find(({ key }) => key && key === event.key) : undefined;
+  going = event.key === 'g' && !view ? event.timeStamp + GOING_MS : 0;
+  if (!view) return;
+  location.hash = hashOf({ view: view.path });
+  event.preventDefault();
+  event.stopPropagation();
 }
 
 function App() {
   useEffect(() => {
     addEventListener('hashchange', arrive);
+    addEventListener('keydown', onGo, { capture: true });
     addEventListener('keydown', onKey);
     return () => {
       removeEventListener('hashchange', arrive);
+      removeEventListener('keydown', onGo, { capture: true });
       removeEventListener('keydown', onKey);
     };
   }, []);
-  return html`${view()}<${Help} />`;
+  return html`${view()}<${Help} views=${shared.value ? [] : VIEWS} />`;
 }
 
 function view() {
+  if (shared.value) return html`<${SharedPage} key=${shared.value} query=${route.value.query} leave=${leaveShared} />`;
   if (signedIn.value === 'unknown') return html`<main class="blank" aria-busy="true"></main>`;
   if (signedIn.value === 'out') return html`<${SignIn} notice=${notice.value} onCode=${pair} />`;
   return html`<${SignedIn} />`;
@@ -132,14 +168,16 @@ function SignedIn() {
   const inbox = useMemo(() => new Inbox(), []);
   useEffect(() => {
     inbox.open();
-    return () => inbox.close();
+    const stop = startNotifying(inbox);
+    return () => {
+      stop();
+      inbox.close();
+    };
   }, []);
-  const session = { onSignOut: signOut, onSignedOut: signedOut, inbox };
-  const at = route.value;
-  if (at.view === 'session') return html`<${SessionPage} key=${at.id} id=${at.id} session=${session} />`;
-  if (at.view === 'inbox') return html`<${InboxPage} session=${session} />`;
-  if (at.view === 'agents') return html`<${AgentsPage} session=${session} />`;
-  return html`<${SessionsPage} session=${session} notice=${notice.value} />`;
+  const session = { onSignOut: signOut, onSignedOut: signedOut, inbox, views: VIEWS };
+  const { view: path, id, query } = route.value;
+  const view = viewOf(path);
+  return html`<${view.page} key=${view.isOne ? `${path}/${id}` : path} id=${id} query=${query} session=${session} notice=${notice.value} />`;
 }
 
 const root = document.getElementById('app');

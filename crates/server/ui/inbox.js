@@ -18,6 +18,7 @@ import { waiting } from './title.js';
 const KINDS = [
   ...['approval_request', 'approval_decision', 'command', 'command_state', 'agent_online', 'agent_offline', 'agent_state'],
   ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete', 'status_changed', 'history_trimmed'],
+  ...['session_renamed', 'task_start', 'task_complete', 'grader_result'],
 ];
 /** Sessions asked for, and approvals: the newest. */
 const LIMIT = 500;
@@ -50,6 +51,7 @@ export class Inbox extends Shared {
   /** Counts changes of the sessions that are looked after. */ #changed = signal(0);
   /** @type {(() => void)[]} */ #unwatch = [];
   /** Approvals that were decided while this page looked: one that is asked again is not pending again. @type {Set<string>} */ #over = new Set();
+  /** Counts all that comes: who asks for sums asks for them anew. */ beat = signal(0);
   #looking = false;
   #lookAgain = false;
 
@@ -110,6 +112,7 @@ export class Inbox extends Shared {
 
   /** @override @protected @param {Wire.Event} event */
   apply(event) {
+    this.beat.value += 1;
     if (event.type === 'approval_request') this.#ask(asked(event));
     else if (event.type === 'approval_decision') this.#decide(event);
     else if (event.type === 'command' || event.type === 'command_state') this.#order(event);

@@ -6,15 +6,16 @@
 import { batch, computed, signal } from '@preact/signals-core';
 import * as api from './api.js';
 import { ApiError } from './api.js';
+import { DELTAS, isDelta } from './loose.js';
 import { Timeline } from './store.js';
 import { sleep, Subscription } from './stream.js';
-import { isErased, isOfAgent, isWorking, Summary } from './summary.js';
+import { isErased, isOfAgent, RANKS, rankOf, Summary } from './summary.js';
 
 /** @typedef {import('./stream.js').Status} Status */
 /** @typedef {import('@preact/signals-core').Signal<Status>} StatusSignal */
 
 /** Sessions asked for at once. */
-const SESSIONS_PAGE = 100;
+const SESSIONS_PAGE = 200;
 /** Sessions kept: the oldest quiet ones go first. */
 const SESSIONS_MAX = 2000;
 /** Events asked for at once. */
@@ -25,6 +26,12 @@ const OPEN_DELTAS = 600;
 export const ROWS_MAX = 2000;
 /** Rows left after a cut: a cut costs a full fold, so it is not made for each row. */
 const ROWS_CUT = 1500;
+/** Characters of events kept in the page, about, and those left after a cut. */
+const [WEIGHT_MAX, WEIGHT_CUT] = [16 * 1024 * 1024, 8 * 1024 * 1024];
+/** Events folded in one frame: what comes faster, as after a time away, takes several. */
+const FRAME_EVENTS = 2000;
+/** What comes is folded at the next frame; a page that nobody sees has none. */
+const FRAME_MS = 250;
 /** Above every place: the end of the log. */
 const END = Number.MAX_SAFE_INTEGER;
 /** A hidden page lets its connection go after this long, for the other tabs; it resumes when it is looked at. */
@@ -127,6 +134,15 @@ export class Live {
   };
 }
 
+/** The newest first. @param {Summary[]} summaries @param {(session: Wire.Session) => string} by */
+function sortBy(summaries, by) {
+  const key = (/** @type {Summary} */ summary) => by(summary.session.peek());
+  return summaries.sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : a.id < b.id ? -1 : 1));
+}
+
+/** What a change of makes the list be drawn anew. @param {Wire.Session | undefined} session */
+const shape = (session) => session && [rankOf(session), session.title, session.agent, session.model].join('\n');
+
 /** The list of sessions. */
 export class LiveSessions extends Live {
   /** @type {Map<string, Summary>} */ #all = new Map();
@@ -134,19 +150,19 @@ export class LiveSessions extends Live {
   /** Where the server's list goes on, if it does. @type {import('@preact/signals-core').Signal<string | number | null>} */ more = signal(null);
   loadingMore = signal(false);
 
-  /** Those at work, the newest begun first: an order that does not change with every event. */
-  working = computed(() => this.#sorted(true, (s) => s.started));
-  /** The others, the last active first. */
-  quiet = computed(() => this.#sorted(false, (s) => s.last_activity));
-
-  /** @param {boolean} working @param {(session: Wire.Session) => string} by */
-  #sorted(working, by) {
+  /** By how much they need a person. Where they are at work the order is one that does not change with every event. */
+  ranked = computed(() => {
     this.#changed.value;
-    const chosen = [...this.#all.values()].filter((summary) => isWorking(summary.session.peek().state) === working);
-    /** @param {Summary} summary */
-    const key = (summary) => by(summary.session.peek());
-    return chosen.sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : a.id < b.id ? -1 : 1));
-  }
+    /** @type {Record<string, Summary[]>} */
+    const all = Object.fromEntries(RANKS.map((rank) => [rank, []]));
+    for (const summary of this.#all.values()) all[rankOf(summary.session.peek())].push(summary);
+    // Who waits for a person for the longest comes first; of the others the newest does.
+    sortBy(all.needs, (s) => s.since ?? s.last_activity).reverse();
+    sortBy(all.wrong, (s) => s.since ?? s.last_activity);
+    sortBy(all.working, (s) => s.started);
+    sortBy(all.quiet, (s) => s.last_activity);
+    return all;
+  });
 
   /** @override @protected */
   async load() {
@@ -198,9 +214,9 @@ export class LiveSessions extends Live {
     const before = summary?.session.peek();
     if (!summary) this.#all.set(id, (summary = Summary.from(id, event)));
     summary.apply(event);
-    const state = summary.session.peek().state;
-    // Among the working ones the order is by start, which does not change.
-    if (!before || isWorking(before.state) !== isWorking(state) || !isWorking(state)) this.#changed.value += 1;
+    const after = summary.session.peek();
+    // Only of the quiet ones the order changes with every event.
+    if (shape(before) !== shape(after) || rankOf(after) === 'quiet') this.#changed.value += 1;
   }
 
   /** An agent comes or goes, and all of its sessions with it. @param {Wire.Event} event */
@@ -211,48 +227,81 @@ export class LiveSessions extends Live {
   }
 
   #trim() {
-    for (const summary of this.quiet.value.slice(SESSIONS_MAX / 2)) this.#all.delete(summary.id);
-    this.more.value ??= this.quiet.value.at(-1)?.session.peek().last_seq ?? null;
+    for (const summary of this.ranked.value.quiet.slice(SESSIONS_MAX / 2)) this.#all.delete(summary.id);
+    this.more.value ??= this.ranked.value.quiet.at(-1)?.session.peek().last_seq ?? null;
     this.#changed.value += 1;
   }
 }
 
-/** One session, opened at its end. */
+/**
+ * What of a session is looked at.
+ * @typedef {object} Look
+ * @property {number} [at] the place that is opened; else the end
+ * @property {ReadonlySet<string> | null} [types] the kinds of events; else all
+ * @property {boolean} [raw] a row for each event, as it is
+ */
+
+/**
+ * One session: a window of its events, at its end or around a place. What is far from the window is not kept here.
+ *
+ * Invariant: a window that is not `detached` reaches the stream, and has all that came since.
+ */
 export class LiveSession extends Live {
-  timeline = new Timeline();
+  /** @type {Timeline} */ timeline;
   /** @type {import('@preact/signals-core').Signal<Summary | null>} */ summary = signal(null);
   /** Whether there are events before the window. */ older = signal(false);
   /** Whether there are events between the window and the stream. */ detached = signal(false);
   loading = signal(/** @type {'' | 'older' | 'newer' | 'end'} */ (''));
   /** Whether the reader is at the end; the view says. */ following = true;
   /** Events that came since the reader left the end. */ unseen = signal(0);
+  /** The place that is pointed at; 0 for none. */ target = signal(0);
   #epoch = '';
   /** Where the server's search for older events goes on. */ #before = END;
+  #types;
+  /** What came and is not folded. @type {Wire.Event[]} */ #waiting = [];
+  #frame = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
 
-  /** @param {string} id */
-  constructor(id) {
+  /** @param {string} id @param {Look} [look] */
+  constructor(id, { at = 0, types = null, raw = false } = {}) {
     super();
     this.id = id;
+    this.#types = types;
+    this.timeline = new Timeline({ raw });
+    this.target.value = at;
+    this.following = at === 0;
+  }
+
+  /** @override */
+  close() {
+    super.close();
+    this.#unschedule();
   }
 
   /** @override @protected */
   async load() {
-    const [session, page] = await Promise.all([this.#session(), this.#page({ before: END })]);
-    const last = page.events.at(-1)?.seq;
+    const at = this.following ? 0 : this.target.peek();
+    const pages = at ? [this.#page({ before: at + 1 }), this.#page({ after: at })] : [this.#page({ before: END })];
+    const [session, older, newer] = await Promise.all([this.#session(), ...pages]);
+    const events = newer ? [...older.events, ...newer.events] : older.events;
+    const last = events.at(-1)?.seq;
     if (!session && !last) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
-    const deltas = last ? await this.#openDeltas(page.events[0].seq, last) : [];
-    const summary = session ? new Summary(session) : Summary.from(this.id, page.events[0]);
+    const detached = newer !== undefined && (newer.next ?? newer.head) < newer.head;
+    const deltas = last && !detached ? await this.#openDeltas(events[0].seq, last) : [];
+    const summary = session ? new Summary(session) : Summary.from(this.id, events[0]);
+    this.#unschedule();
     batch(() => {
       this.timeline.clear();
-      this.timeline.add([...page.events, ...deltas].sort((a, b) => a.seq - b.seq));
-      for (const event of page.events) summary.apply(event);
+      this.timeline.add([...events, ...deltas].sort((a, b) => a.seq - b.seq));
+      for (const event of events) summary.apply(event);
       this.summary.value = summary;
-      this.#wentBack(page);
-      this.detached.value = false;
+      this.#wentBack(older);
+      this.detached.value = detached;
       this.unseen.value = 0;
     });
-    this.#epoch = page.epoch;
-    return this.#from(last ?? 0);
+    this.#epoch = older.epoch;
+    // What was passed over by its kind is not asked for again, nor what is beyond a window that does not reach the end.
+    return this.#from(detached || this.#types ? Math.min(older.head, newer?.head ?? END) : (last ?? 0));
   }
 
   /** What the server says of it; nothing for one that is so new that its list does not have it yet. */
@@ -272,14 +321,16 @@ export class LiveSession extends Live {
    * @param {number} last
    */
   async #openDeltas(first, last) {
-    const type = 'text_delta,reasoning_delta,tool_progress';
-    const page = await api.history({ session_id: this.id, type, before: last, limit: OPEN_DELTAS }, this.signal);
+    const types = DELTAS.filter((type) => this.#types?.has(type) ?? true);
+    if (types.length === 0) return [];
+    const page = await api.history({ session_id: this.id, type: types.join(), before: last, limit: OPEN_DELTAS }, this.signal);
     return page.events.filter((event) => event.seq > first && event.seq < last);
   }
 
   /** @param {{ before?: number, after?: number }} place */
   async #page(place) {
-    const page = await api.history({ session_id: this.id, limit: PAGE, deltas: false, ...place }, this.signal);
+    const type = this.#types ? [...this.#types].filter((name) => !DELTAS.includes(name)).join() : undefined;
+    const page = await api.history({ session_id: this.id, limit: PAGE, deltas: false, type, ...place }, this.signal);
     page.events.sort((a, b) => a.seq - b.seq);
     return page;
   }
@@ -290,29 +341,57 @@ export class LiveSession extends Live {
     return { path, after, epoch: this.#epoch, onEvents: this.#onEvents, onGap: this.#onGap };
   }
 
+  /** Folds what came at the next frame: a frame draws once, however much came. @param {Wire.Event[]} events */
+  #onEvents = (events) => {
+    for (const event of events) this.#waiting.push(event);
+    if (this.#timer !== undefined) return;
+    this.#frame = requestAnimationFrame(this.#fold);
+    this.#timer = setTimeout(this.#fold, FRAME_MS);
+  };
+
+  #fold = () => {
+    this.#unschedule(false);
+    const events = this.#waiting.splice(0, FRAME_EVENTS);
+    if (this.#waiting.length > 0) this.#onEvents([]);
+    this.#take(events);
+  };
+
+  #unschedule(forget = true) {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (forget) this.#waiting = [];
+  }
+
   /** @param {Wire.Event[]} events */
-  #onEvents = (events) =>
+  #take(events) {
     batch(() => {
       for (const event of events) this.summary.value?.apply(event);
+      const shown = this.#types ? events.filter(({ type }) => this.#types?.has(type)) : events;
       const rows = this.timeline.items.length;
-      if (!this.detached.value) this.timeline.add(events);
-      if (!this.following) this.unseen.value += this.detached.value ? 0 : this.timeline.items.length - rows;
+      if (this.detached.value) this.timeline.addLate(shown);
+      else this.timeline.add(shown);
+      const more = this.detached.value ? shown.filter((event) => !isDelta(event)).length : this.timeline.items.length - rows;
+      if (!this.following) this.unseen.value += more;
       this.#bound();
     });
+  }
+
+  get #isFull() {
+    return this.timeline.items.length > ROWS_MAX || this.timeline.weight > WEIGHT_MAX;
+  }
 
   /** Keeps the page's size bounded: at the end the oldest go, and away from it the newest. */
   #bound() {
-    if (this.timeline.items.length <= ROWS_MAX) return;
-    if (this.following) {
-      this.#keepNewest();
-    } else if (this.timeline.items.length > ROWS_MAX + ROWS_CUT) {
-      this.timeline.keepOldest(ROWS_MAX);
-      this.detached.value = true;
-    }
+    if (!this.#isFull) return;
+    if (this.following) this.#keepNewest();
+    else if (this.timeline.items.length > ROWS_MAX + ROWS_CUT || this.timeline.weight > 2 * WEIGHT_MAX) this.#keepOldest(ROWS_MAX, WEIGHT_MAX);
   }
 
   /** @param {import('./stream.js').Gap} gap */
   #onGap = (gap) => {
+    // Its place is behind what came before it.
+    this.#take(this.#waiting.splice(0));
     if (gap.reason !== 'deltas_trimmed' && !this.detached.value) this.timeline.addGap(gap);
   };
 
@@ -332,10 +411,7 @@ export class LiveSession extends Live {
         batch(() => {
           this.#wentBack(page);
           this.timeline.prepend(page.events);
-          if (this.timeline.items.length > ROWS_MAX) {
-            this.timeline.keepOldest(ROWS_CUT);
-            this.detached.value = true;
-          }
+          if (this.#isFull) this.#keepOldest(ROWS_CUT, WEIGHT_CUT);
         });
       }
     });
@@ -351,19 +427,26 @@ export class LiveSession extends Live {
         after = page.next ?? page.head;
         batch(() => {
           this.timeline.add(page.events);
-          if (this.timeline.items.length > ROWS_MAX) this.#keepNewest();
+          if (this.#isFull) this.#keepNewest();
           if (after < page.head) return;
           this.detached.value = false;
-          this.follow(this.#from(this.timeline.last));
+          this.#unschedule();
+          this.follow(this.#from(this.#types ? after : this.timeline.last));
         });
       }
     });
   }
 
   #keepNewest() {
-    this.timeline.keepNewest(ROWS_CUT);
+    this.timeline.keepNewest(ROWS_CUT, WEIGHT_CUT);
     this.older.value = true;
     this.#before = this.timeline.first;
+  }
+
+  /** @param {number} rows @param {number} weight */
+  #keepOldest(rows, weight) {
+    this.timeline.keepOldest(rows, weight);
+    this.detached.value = true;
   }
 
   /** Back to the end. */
@@ -371,6 +454,14 @@ export class LiveSession extends Live {
     this.unseen.value = 0;
     this.following = true;
     if (this.detached.value) await this.#loading('end', () => this.restart());
+  }
+
+  /** To a place: what is in the window is just pointed at. @param {number} at */
+  async goTo(at) {
+    if (!at) return void (this.target.value = 0);
+    this.following = false;
+    this.target.value = at;
+    if (this.ready.peek() && (at < this.timeline.first || at > this.timeline.last)) await this.#loading('end', () => this.restart());
   }
 
   /** One such request at a time. @param {'older' | 'newer' | 'end'} what @param {() => Promise<void>} task */

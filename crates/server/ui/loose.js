@@ -2,10 +2,11 @@
 
 /** Tokens, as numbers whatever came. @typedef {{ input: number, output: number, read: number, written: number }} Usage */
 
-const DELTAS = new Set(['text_delta', 'reasoning_delta', 'tool_progress']);
+/** Kinds that a later event supersedes. */
+export const DELTAS = ['text_delta', 'reasoning_delta', 'tool_progress'];
 
 /** @param {Wire.Event} event */
-export const isDelta = (event) => DELTAS.has(event.type);
+export const isDelta = (event) => DELTAS.includes(event.type);
 
 /** Text, whatever came: a body's fields are what a producer wrote. @param {unknown} value @returns {string} */
 export function str(value) {

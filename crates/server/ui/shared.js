@@ -47,6 +47,11 @@ export class Shared extends Live {
     if (!this.#lookout.isMine) this.#lookout.tell({ now: true });
   }
 
+  /** Whether it is this tab that follows the log for all of them. */
+  get leads() {
+    return this.#lookout.isMine;
+  }
+
   /** @override @protected */
   get staysOn() {
     return this.#lookout.isMine;

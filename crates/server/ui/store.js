@@ -42,15 +42,24 @@ import { moved, ordered } from './order.js';
 /** @typedef {Base & { kind: 'mark', title: string, detail: string, tone: '' | 'good' | 'bad' | 'wait' }} MarkItem */
 /** @typedef {Base & { kind: 'gap', gap: import('./stream.js').Gap }} GapItem */
 /** @typedef {Base & { kind: 'other', title: string }} OtherItem */
+/** One event as it is. @typedef {Base & { kind: 'raw' }} RawItem */
 /**
  * @typedef {TurnItem | MessageItem | ReasoningItem | ToolItem | EndItem | TextItem | ErrorItem | ApprovalItem | CommandItem
- *   | MarkItem | GapItem | OtherItem} Item
+ *   | MarkItem | GapItem | OtherItem | RawItem} Item
  */
 
 /** Characters of a tool's running output that are kept: the newest. The whole comes with the call's end. */
 const PROGRESS = 64 * 1024;
 /** Running output's events that are kept for the raw view. */
 const PROGRESS_EVENTS = 200;
+/** Pieces of a message that are kept apart: those before are joined, so that a message of any length is a few events here. */
+const PIECES = 400;
+/** Events without a row of their own that one row takes. */
+const ATTACHED = 100;
+/** What is told of a row by an event beyond the window. */
+const LATE = new Set(['approval_decision', 'command_state', 'tool_call']);
+/** Such events that are kept. */
+const LATE_MAX = 500;
 
 const NO_TURN = { item: null, id: '', usage: null, cost: null };
 
@@ -81,7 +90,14 @@ export class Timeline {
   /** Calls that have not ended. @type {Map<string, ToolItem>} */ #running = new Map();
   /** @type {Map<string, ApprovalItem>} */ #asked = new Map();
   /** Orders, by their id. @type {Map<string, CommandItem>} */ #given = new Map();
+  /** What came of rows here after the window's end. @type {Wire.Event[]} */ #late = [];
+  /** Characters of the events here, about; what was superseded since the last cut is still counted. */ weight = 0;
   /** @type {{ item: TurnItem | CommandItem | null, id: string, usage: Usage | null, cost: number | null }} */ #turn = { ...NO_TURN };
+
+  /** @param {{ raw?: boolean }} [options] `raw`: a row for each event, as it is */
+  constructor({ raw = false } = {}) {
+    this.raw = raw;
+  }
 
   /** Place of the oldest event. */
   get first() {
@@ -113,17 +129,17 @@ export class Timeline {
     this.#refold([...events.filter((event) => !first || event.seq < first), ...this.#events()]);
   }
 
-  /** Keeps the newest `count` items. @param {number} count */
-  keepNewest(count) {
-    const kept = this.items.slice(-count);
+  /** Keeps the newest `count` items, or as many as weigh no more than `weight`. @param {number} count @param {number} [weight] */
+  keepNewest(count, weight = Infinity) {
+    const kept = this.items.slice(-heaviest([...this.items].reverse(), count, weight));
     const from = (kept[0]?.events[0] ?? kept[0]?.deltas[0])?.seq ?? 0;
     this.#gaps = this.#gaps.filter(({ seq }) => seq > from);
     this.#refold(this.#events().filter((event) => event.seq >= from));
   }
 
-  /** Keeps the oldest `count` items: the window no longer reaches the end. @param {number} count */
-  keepOldest(count) {
-    const next = this.items[count];
+  /** Keeps the oldest `count` items, or as many as weigh no more than `weight`: the window no longer reaches the end. @param {number} count @param {number} [weight] */
+  keepOldest(count, weight = Infinity) {
+    const next = this.items[heaviest(this.items, count, weight)];
     const to = (next?.events[0] ?? next?.deltas[0])?.seq ?? Infinity;
     this.#gaps = this.#gaps.filter(({ seq }) => seq < to);
     this.#refold(this.#events().filter((event) => event.seq < to && !isDelta(event)));
@@ -132,7 +148,43 @@ export class Timeline {
   /** Forgets all. */
   clear() {
     this.#gaps = [];
+    this.#late = [];
     this.#refold([]);
+  }
+
+  /**
+   * Takes what came of rows here after the window's end: a decision, an order's step, a call's end. The events themselves come with the
+   * pages between.
+   * @param {Wire.Event[]} events
+   */
+  addLate(events) {
+    const told = events.filter((event) => LATE.has(event.type) && event.seq > this.last);
+    if (told.length === 0) return;
+    this.#late = [...this.#late, ...told].slice(-LATE_MAX);
+    batch(() => told.forEach((event) => this.#tellLate(event)));
+  }
+
+  /** @param {Wire.Event} event */
+  #tellLate(event) {
+    const data = /** @type {Record<string, unknown>} */ (isObject(event.data) ? event.data : {});
+    const asked = this.#asked.get(str(data.approval_id));
+    if (event.type === 'approval_decision' && asked) {
+      asked.approval = decided(asked.approval, event);
+      touch(asked);
+    }
+    const given = this.#given.get(str(data.command_id));
+    if (event.type === 'command_state' && given) {
+      given.order = moved(given.order, event);
+      touch(given);
+    }
+    const call = this.#running.get(str(data.tool_call_id));
+    if (event.type === 'tool_call' && call) tellEnd(call, data);
+  }
+
+  /** The row that an event of this place is in, or the next one. @param {number} seq */
+  rowOf(seq) {
+    const own = this.items.find((item) => item.events.some((event) => event.seq === seq) || item.deltas.some((event) => event.seq === seq));
+    return own ?? this.items.find((item) => ((item.events.at(-1) ?? item.deltas.at(-1))?.seq ?? 0) >= seq) ?? this.items.at(-1);
   }
 
   /** @returns {Wire.Event[]} */
@@ -154,12 +206,15 @@ export class Timeline {
     this.#asked.clear();
     this.#given.clear();
     this.#turn = { ...NO_TURN };
+    this.weight = 0;
     batch(() => {
       this.changed.value += 1;
       for (const { event, gap } of entries) {
         if (event) this.#fold(event);
         else if (gap) this.#gap(gap);
       }
+      this.#late = this.#late.filter(({ seq }) => seq > this.last);
+      for (const event of this.#late) this.#tellLate(event);
     });
   }
 
@@ -167,6 +222,8 @@ export class Timeline {
   #fold(event) {
     if (event.seq <= this.last) return;
     this.last = event.seq;
+    this.weight += weightOf(event);
+    if (this.raw) return void this.push(event, { kind: 'raw' });
     const data = isObject(event.data) ? event.data : {};
     const known = Object.hasOwn(FOLDS, event.type) ? FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)] : undefined;
     if (known) known.call(this, event, /** @type {any} */ (data));
@@ -205,7 +262,7 @@ export class Timeline {
   /** Gives an event without a row of its own to the item before it. @param {Wire.Event} event */
   attach(event) {
     const item = this.items.at(-1);
-    if (!item || item.kind === 'gap') return void this.push(event, { kind: 'other', title: event.type });
+    if (!item || item.kind === 'gap' || item.events.length >= ATTACHED) return void this.push(event, { kind: 'other', title: event.type });
     if (isDelta(event)) this.#keepDelta(item, event);
     else item.events.push(event);
     touch(item);
@@ -215,6 +272,16 @@ export class Timeline {
   #keepDelta(item, event) {
     item.deltas.push(event);
     if (item.kind === 'tool' && item.deltas.length > PROGRESS_EVENTS) item.deltas.shift();
+    else if ((item.kind === 'message' || item.kind === 'reasoning') && item.deltas.length > PIECES) this.#join(item);
+  }
+
+  /** Makes one piece of the older half of a message's pieces; the row stays itself when all is folded again. @param {MessageItem | ReasoningItem} item */
+  #join(item) {
+    const old = item.deltas.splice(0, PIECES / 2);
+    const whole = /** @type {Wire.Event} */ (old.at(-1));
+    const content = old.map((event) => str(event.data?.content)).join('');
+    item.deltas.unshift({ ...whole, data: { ...whole.data, content } });
+    this.#keys.set(whole.seq, item.key);
   }
 
   /**
@@ -310,12 +377,7 @@ export class Timeline {
       item.events.push(event);
       item.deltas = [];
     } else item = this.#tool(event, { id });
-    item.tool = str(data.tool) || item.tool;
-    item.state = data.success === false ? 'failed' : 'done';
-    item.output = data.output;
-    item.error = str(data.error);
-    item.duration = num(data.duration_ms);
-    touch(item);
+    tellEnd(item, data);
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data */
@@ -409,4 +471,37 @@ export class Timeline {
 /** @param {Item} item */
 function touch(item) {
   item.rev.value += 1;
+}
+
+/** @param {ToolItem} item @param {Wire.Loose<Wire.ToolCall>} data */
+function tellEnd(item, data) {
+  item.tool = str(data.tool) || item.tool;
+  item.state = data.success === false ? 'failed' : 'done';
+  item.output = data.output;
+  item.error = str(data.error);
+  item.duration = num(data.duration_ms);
+  touch(item);
+}
+
+/** How many of the first items weigh no more than `weight`, at most `count` and at least one. @param {Item[]} items @param {number} count @param {number} weight */
+function heaviest(items, count, weight) {
+  let sum = 0;
+  for (let at = 0; at < Math.min(count, items.length); at += 1) {
+    for (const event of items[at].events) sum += weightOf(event);
+    for (const event of items[at].deltas) sum += weightOf(event);
+    if (sum > weight) return Math.max(1, at);
+  }
+  return count;
+}
+
+/** Characters that an event has, about. @param {Wire.Event} event */
+const weightOf = (event) => 300 + weigh(event.data) + weigh(event.raw);
+
+/** @param {unknown} value @returns {number} */
+function weigh(value) {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  let sum = 16;
+  for (const key in value) sum += key.length + weigh(/** @type {Record<string, unknown>} */ (value)[key]);
+  return sum;
 }

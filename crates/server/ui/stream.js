@@ -1,7 +1,7 @@
 // A subscription that resumes: its whole state is a cursor. Nothing is shown twice, and what cannot be shown is told.
 
 import { signal } from '@preact/signals-core';
-import { ApiError, errorOf, unreachable, url } from './api.js';
+import { ApiError, errorOf, proven, unreachable, url } from './api.js';
 import { SseParser } from './sse.js';
 import { str } from './loose.js';
 
@@ -141,7 +141,7 @@ export class Subscription {
     try {
       const address = url(path, { ...query, after: this.#after, epoch: this.#epoch || undefined });
       const init = { signal: current.signal, headers: { accept: 'text/event-stream' } };
-      const response = await this.#env.fetch(address, { cache: 'no-store', credentials: 'same-origin', ...init });
+      const response = await this.#env.fetch(address, proven({ cache: 'no-store', ...init }));
       if (!response.ok) return this.#refused(await errorOf(response));
       const media = response.headers.get('content-type') ?? '';
       if (!media.startsWith('text/event-stream') || !response.body) return this.#later('the answer is not a stream of events');

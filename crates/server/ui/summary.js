@@ -1,7 +1,7 @@
 // One session in the list: what the server's snapshot says, kept current by the events after it.
 
 import { signal } from '@preact/signals-core';
-import { isDelta, num, str, usageOf } from './loose.js';
+import { isDelta, isObject, num, str, usageOf } from './loose.js';
 
 /** States in which an agent is at work or waits on someone: the upper part of the list. */
 const WORKING = new Set(['thinking', 'running_tool', 'compacting', 'rate_limited', 'needs_approval', 'needs_answer']);
@@ -19,16 +19,38 @@ function blank(id, event) {
   return { id, agent: event.agent, source: event.source, state: 'idle', usage: {}, ...times, ...counts };
 }
 
+/** Minutes of which activity is shown. */
+const MINUTES = 30;
+
+/** @param {number} ms */
+const minuteOf = (ms) => Math.floor(ms / 60_000);
+
+/** How much a session needs a person, the most first; each is a part of the fleet. */
+export const RANKS = /** @type {const} */ (['needs', 'wrong', 'working', 'quiet']);
+const NEEDS = new Set(['needs_approval', 'needs_answer']);
+const WRONG = new Set(['failed', 'stalled', 'rate_limited']);
+/** How old what went wrong may be: beyond that it is history. */
+const WRONG_MS = 24 * 3_600_000;
+
+/** @param {Wire.Session} session @returns {typeof RANKS[number]} */
+export function rankOf({ state, last_activity }) {
+  if (NEEDS.has(state)) return 'needs';
+  if (WRONG.has(state) && Date.parse(last_activity) > Date.now() - WRONG_MS) return 'wrong';
+  return isWorking(state) ? 'working' : 'quiet';
+}
+
 export class Summary {
-  /** Calls under way, as far as this page saw them begin. @type {Map<string, string>} */ #running = new Map();
+  /** Calls under way: those that this page saw begin, and under no id the one that the snapshot has. @type {Map<string, Wire.Doing>} */ #running = new Map();
+  /** The minute that `activity` ends with. */ #minute = minuteOf(Date.now());
   /** Approvals that are pending, as far as this page saw them asked. @type {Set<string>} */ #asked = new Set();
 
   /** @param {Wire.Session} session */
   constructor(session) {
     this.id = session.id;
     this.session = signal(session);
+    if (session.doing) this.#running.set('', session.doing);
     /** The tool that runs, where that is known. */
-    this.tool = signal('');
+    this.tool = signal(session.doing?.tool ?? '');
   }
 
   /** @param {string} id @param {Wire.Event} event */
@@ -55,11 +77,40 @@ export class Summary {
     const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
     if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
+    if (newDay(before, event)) after.cost_today_usd = 0;
     if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
+    after.doing = [...this.#running.values()].at(-1);
+    if (after.doing && !after.doing.since) after.doing.since = event.timestamp;
+    if (after.state !== before.state) after.since = event.timestamp;
+    after.activity = this.#count(before.activity, minuteOf(Date.parse(event.timestamp)));
     this.session.value = after;
-    this.tool.value = [...this.#running.values()].at(-1) ?? '';
+    this.tool.value = after.doing?.tool ?? '';
+  }
+
+  /** @param {number[] | undefined} activity @param {number} minute */
+  #count(activity, minute) {
+    if (Number.isNaN(minute)) return activity;
+    const next = shifted(activity, minute - this.#minute);
+    this.#minute = Math.max(this.#minute, minute);
+    const at = MINUTES - 1 - (this.#minute - minute);
+    if (at >= 0) next[at] += 1;
+    return next;
+  }
+
+  /** Events of each of the last minutes, as it is now. @param {number} now milliseconds since 1970 */
+  activity(now) {
+    return shifted(this.session.value.activity, minuteOf(now) - this.#minute);
   }
 }
+
+/** So many minutes later. @param {number[] | undefined} activity @param {number} by */
+function shifted(activity, by) {
+  const all = [...Array(MINUTES).fill(0), ...(activity ?? []), ...Array(Math.min(Math.max(by, 0), MINUTES)).fill(0)];
+  return all.slice(-MINUTES);
+}
+
+/** Whether what was used today is to be counted anew: the server counts days in UTC. @param {Wire.Session} session @param {Wire.Event} event */
+const newDay = ({ last_activity }, { timestamp }) => timestamp.slice(0, 10) > last_activity.slice(0, 10);
 
 /** Whether an agent comes or goes. @param {Wire.Event} event */
 export const isOfAgent = ({ type }) => type === 'agent_offline' || type === 'agent_online';
@@ -86,13 +137,25 @@ function added(usage, more) {
 /** @param {Wire.Session} session @param {unknown} cost */
 function addCost(session, cost) {
   const dollars = num(cost);
-  if (dollars !== null) session.cost_usd = (session.cost_usd ?? 0) + dollars;
+  if (dollars === null) return;
+  session.cost_usd = (session.cost_usd ?? 0) + dollars;
+  session.cost_today_usd = (session.cost_today_usd ?? 0) + dollars;
 }
 
 /** @param {unknown} text */
 function short(text) {
   const words = str(text).slice(0, 10 * TEXT).trim().replace(/\s+/g, ' ');
   return words.length > TEXT ? `${words.slice(0, TEXT)}…` : words;
+}
+
+/** What a call is about, by the names that agents give it, in this order: as the server has it. */
+const ABOUT = ['command', 'cmd', 'file_path', 'filePath', 'path', 'notebook_path', 'url', 'pattern', 'query', 'description'];
+
+/** @param {unknown} args */
+function targetOf(args) {
+  if (!isObject(args)) return undefined;
+  const found = ABOUT.map((name) => args[name]).find((value) => typeof value === 'string' && value);
+  return short(found) || undefined;
 }
 
 /** @param {Wire.Session} session @param {unknown} text */
@@ -110,11 +173,18 @@ function goOn(session, state, asked) {
 
 /**
  * What each kind does to a summary. The server's fold is the truth; this one bridges from its snapshot to the next.
- * @type {{ [K in keyof Wire.Bodies]?: (s: Wire.Session, data: Wire.Loose<Wire.Bodies[K]>, running: Map<string, string>, asked: Set<string>) => void }}
+ * @type {{ [K in keyof Wire.Bodies]?: (s: Wire.Session, data: Wire.Loose<Wire.Bodies[K]>, running: Map<string, Wire.Doing>, asked: Set<string>) => void }}
  */
 const FOLDS = {
   session_start(s, data) {
     if (data.model) s.model = str(data.model);
+  },
+  session_renamed(s, data) {
+    s.title = str(data.title);
+  },
+  usage(s, data) {
+    s.context_tokens = num(data.context_tokens) ?? s.context_tokens;
+    s.context_window = num(data.context_window) ?? s.context_window;
   },
   session_end(s, data, running, asked) {
     running.clear();
@@ -152,12 +222,12 @@ const FOLDS = {
     if (data.role === 'user') s.title ||= short(data.content);
   },
   tool_call_start(s, data, running, asked) {
-    running.set(str(data.tool_call_id), str(data.tool));
+    running.set(str(data.tool_call_id), { tool: str(data.tool), target: targetOf(data.arguments), since: '' });
     goOn(s, 'running_tool', asked);
   },
   tool_call(s, data, running) {
     s.tool_calls += 1;
-    running.delete(str(data.tool_call_id));
+    if (!running.delete(str(data.tool_call_id))) running.delete('');
     if (s.state === 'running_tool' && running.size === 0) s.state = 'thinking';
   },
   model_changed(s, data) {

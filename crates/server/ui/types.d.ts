@@ -47,6 +47,79 @@ declare namespace Wire {
     epoch: string;
   }
 
+  interface Token {
+    id: string;
+    name: string;
+    kind: string;
+    scopes: string[];
+    created: string;
+    last_used?: string | null;
+    expires?: string | null;
+    current: boolean;
+  }
+
+  /** What was used within some time. */
+  interface Sums {
+    input_tokens: number;
+    output_tokens: number;
+    cache_read_input_tokens: number;
+    cache_creation_input_tokens: number;
+    cost_usd: number;
+    turns: number;
+    tool_calls: number;
+    errors: number;
+  }
+
+  interface UsageTold {
+    from: string;
+    to: string;
+    bucket_ms: number;
+    totals: Sums;
+    buckets: (Sums & { at: string })[];
+    rows: (Sums & { key: string; title?: string; tool_p50_ms?: number; tool_p95_ms?: number })[];
+    tools: { tool: string; calls: number; failures: number; p50_ms?: number; p95_ms?: number }[];
+    more: boolean;
+  }
+
+  interface Run {
+    session_id: string;
+    title?: string;
+    agent?: string;
+    model?: string;
+    started?: string;
+    ended?: string;
+    total?: number;
+    completed: number;
+    passed: number;
+    failed: number;
+    errors: number;
+    current?: string;
+    input_tokens: number;
+    output_tokens: number;
+    cost_usd: number;
+    first_seq: number;
+    last_seq: number;
+  }
+
+  interface Task {
+    task: string;
+    number?: number;
+    outcome?: string;
+    score?: number;
+    started?: string;
+    duration_ms?: number;
+    error?: string;
+    graders: { grader: string; grader_type?: string; passed: boolean; score?: number; message?: string; seq: number }[];
+    first_seq: number;
+  }
+
+  /** A link that shows one session. */
+  interface Shared {
+    token_id: string;
+    url: string;
+    expires: string;
+  }
+
   interface Session {
     id: string;
     title?: string | null;
@@ -65,6 +138,21 @@ declare namespace Wire {
     cost_usd?: number | null;
     first_seq: number;
     last_seq: number;
+    /** Since when it is in its state. */
+    since?: string;
+    context_tokens?: number | null;
+    context_window?: number | null;
+    doing?: Doing | null;
+    /** Events of each of the last minutes, oldest first. */
+    activity?: number[];
+    cost_today_usd?: number;
+  }
+
+  /** The open call that began last. */
+  interface Doing {
+    tool: string;
+    target?: string | null;
+    since: string;
   }
 
   interface Report {

@@ -5,7 +5,8 @@
 
 use std::{
     io::Write,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -40,13 +41,17 @@ struct Files;
 const INDEX: &str = "index.html";
 
 /// What modules import by name, and the part that answers it.
-const IMPORTS: [(&str, &str); 5] = [
+const IMPORTS: [(&str, &str); 6] = [
     ("preact", "vendor/preact.mjs"),
     ("preact/hooks", "vendor/hooks.mjs"),
     ("@preact/signals-core", "vendor/signals-core.mjs"),
     ("@preact/signals", "vendor/signals.mjs"),
     ("htm", "vendor/htm.mjs"),
+    ("uplot", PLOTS),
 ];
+
+/// Large, and needed by one view alone, which imports it when it is opened.
+const PLOTS: &str = "vendor/uplot.mjs";
 
 /// One file of the page, ready to send.
 struct Part {
@@ -134,22 +139,27 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
     })
 }
 
+/// In a debug build, for how long what was read from disk is taken as it was: shorter than from an edit to the reload after it, and
+/// long enough that one load of the page reads and hashes its parts once, not once for each of them.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The page, put together once; in a debug build again whenever a file has changed.
 fn page() -> Arc<Page> {
     static ONCE: OnceLock<Arc<Page>> = OnceLock::new();
-    static NEWEST: RwLock<Option<Arc<Page>>> = RwLock::new(None);
+    static NEWEST: Mutex<Option<(Instant, Arc<Page>)>> = Mutex::new(None);
     if !cfg!(debug_assertions) {
         return Arc::clone(ONCE.get_or_init(|| Arc::new(Page::of(&files()))));
     }
+    // A panic cannot leave a half-made page behind: only whole ones are put in.
+    let mut newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, page)) = newest.as_ref().filter(|(read, _)| read.elapsed() < FRESH) {
+        return Arc::clone(page);
+    }
     let files = files();
     let build = build_of(&files);
-    // A panic cannot leave a half-made page behind: only whole ones are put in.
-    let newest = NEWEST.read().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(page) = newest.filter(|page| page.build == build) {
-        return page;
-    }
-    let page = Arc::new(Page::of(&files));
-    *NEWEST.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&page));
+    let same = newest.take().map(|(_, page)| page).filter(|page| page.build == build);
+    let page = same.unwrap_or_else(|| Arc::new(Page::of(&files)));
+    *newest = Some((Instant::now(), Arc::clone(&page)));
     page
 }
 
@@ -217,9 +227,12 @@ fn import_map(build: &str) -> String {
     format!(r#"{{"imports":{{{}}}}}"#, imports.join(","))
 }
 
-/// Puts the import map and a preload of every module into the frame: all load at once, not one import after another.
+/// Puts the import map and a preload of every module into the frame, but of what one view alone needs: all load at once, not one
+/// import after another.
 fn fill(frame: &str, build: &str, imports: &str, parts: &[Part]) -> String {
-    let modules = parts.iter().filter(|part| part.media.starts_with("text/javascript"));
+    let modules = parts
+        .iter()
+        .filter(|part| part.media.starts_with("text/javascript") && part.name != PLOTS);
     let preloads: String = modules
         .map(|part| format!("<link rel=\"modulepreload\" href=\"/ui/{build}/{}\">\n", part.name))
         .collect();
@@ -292,6 +305,10 @@ mod tests {
         for wanted in ["app.js", "view/session.js", "style.css", "icon.svg"] {
             assert!(hrefs.iter().any(|href| href.ends_with(wanted)), "{wanted}");
         }
+        let preloaded: Vec<_> = index.lines().filter(|line| line.contains("modulepreload")).collect();
+        assert!(
+            preloaded.iter().any(|line| line.contains("app.js")) && !preloaded.iter().any(|line| line.contains(PLOTS))
+        );
         for href in hrefs {
             let (status, headers, body) = ask(href, "").await;
             assert_eq!(status, StatusCode::OK, "{href}");

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
-import { AWAY, launch, visitor } from '../testing/browser.js';
+import { AWAY, launch, visitor, walk } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
 import { Server } from '../testing/server.js';
 
@@ -39,12 +39,7 @@ test('a page resumes after the server was killed: nothing is lost, nothing is sh
     await page.getByText(`half ${round}, whole`).waitFor();
     await page.getByText(`number ${said - 1}`, { exact: true }).waitFor();
   }
-  const seqs = await page
-    .locator('.item')
-    .evaluateAll((items) => items.flatMap((item) => (/** @type {HTMLElement} */ (item).dataset.seqs ?? '').split(' ').map(Number)));
-  assert.deepEqual(seqs, (await server.log('resumed')).map(({ seq }) => seq));
-  const texts = await page.locator('.item.message').allInnerTexts();
-  assert.equal(texts.filter((text) => text.includes('number')).length, said);
+  assert.deepEqual(await walk(page), (await server.log('resumed')).map(({ seq }) => seq));
   quiet(AWAY);
   await context.close();
 });

@@ -61,7 +61,7 @@ test('what the list was told live is what the server says when it is asked again
   await server.publish(live.start(), live.turn('Compare'), live.message('a'), live.toolStart('a', 'Bash', {}), live.usage());
   await server.publish(live.toolEnd('a', 'Bash', 'ok'), live.message('b', 'm-2'), live.turnEnd());
   await state(page, 'compare', 'idle');
-  const fields = (/** @type {string} */ text) => text.split('\n').filter((line) => !/^(last activity )?(now|\d+ s)$/.test(line.trim()));
+  const fields = (/** @type {string} */ text) => text.split('\n').filter((line) => !/^(last activity |for )?(now|\d+ s)$/.test(line.trim()));
   const told = fields(await row(page, 'compare').innerText());
   await page.reload();
   await state(page, 'compare', 'idle');

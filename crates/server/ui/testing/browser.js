@@ -59,3 +59,35 @@ export async function reconnect(page) {
   page.getByRole('button', { name: 'Try now' }).click().catch(() => {});
   await live;
 }
+
+/**
+ * Places of all events that a session shows, in its order: as a reader sees them who goes to the beginning and reads down to the end.
+ * @param {import('playwright-core').Page} page
+ * @returns {Promise<number[]>}
+ */
+export async function walk(page) {
+  await page.locator('main').evaluate(async (main) => {
+    const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    main.scrollTop = Math.min(main.scrollTop, main.scrollHeight - main.clientHeight - 100);
+    while (![...main.querySelectorAll('.edge')].some((edge) => edge.textContent === 'The beginning')) {
+      main.scrollTop = 0;
+      await frame();
+    }
+    main.scrollTop = 0;
+    await frame();
+  });
+  return page.locator('main').evaluate(async (main) => {
+    const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    /** @type {Map<string, string>} */
+    const rows = new Map();
+    for (let still = 0; still < 3; ) {
+      await frame();
+      for (const row of /** @type {NodeListOf<HTMLElement>} */ (main.querySelectorAll('.item'))) rows.set(row.dataset.key ?? '', row.dataset.seqs ?? '');
+      const [before, height] = [main.scrollTop, main.scrollHeight];
+      main.scrollTop += main.clientHeight / 2;
+      await frame();
+      still = main.scrollTop === before && main.scrollHeight === height && !main.querySelector('.edge ~ .edge') ? still + 1 : 0;
+    }
+    return [...rows.values()].flatMap((seqs) => seqs.split(' ').filter(Boolean).map(Number));
+  });
+}

@@ -13,6 +13,13 @@ import { BIN } from './server.js';
 /** How fast the runs are played: some end and some are at work when the pictures are taken. */
 const SPEED = '0.5';
 
+/** The other views: what the picture is called, where it is, and what is there when it can be taken. */
+const VIEWS = [
+  ['usage', '#/usage', '.plot canvas'],
+  ['search', '#/search?q=hello', 'a.result'],
+  ['access', '#/access', '.token'],
+];
+
 /** @param {string} directory */
 async function take(directory) {
   mkdirSync(directory, { recursive: true });
@@ -31,6 +38,12 @@ async function take(directory) {
     await page.locator('.item.end').first().waitFor();
     await page.locator('[data-connection=live]').waitFor();
     await both(page, join(directory, 'session'));
+    await page.setViewportSize({ width: 1200, height: 760 });
+    for (const [name, hash, ready] of VIEWS) {
+      await page.goto(`${new URL(page.url()).origin}/${hash}`);
+      await page.locator(ready).first().waitFor();
+      await both(page, join(directory, name));
+    }
     quiet(AWAY);
     await context.close();
   } finally {

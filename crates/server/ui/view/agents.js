@@ -5,6 +5,7 @@ import { ago, count, full, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { isOpen, nameOf } from '../order.js';
 import { mayControl } from '../rights.js';
+import { hashOf } from '../route.js';
 import { title } from '../title.js';
 import { Around } from './around.js';
 import { Failure } from './failure.js';
@@ -18,20 +19,21 @@ const OVER = 3;
 const ACTIONS = ['hold', 'release', 'set_model', 'new_session'];
 const ASKING = new Set(['set_model', 'new_session']);
 
-/** @param {{ session: import('./frame.js').Session }} props */
-export function AgentsPage({ session }) {
+/** All of them, or one. @param {{ session: import('./frame.js').Session, id: string }} props */
+export function AgentsPage({ session, id }) {
   const { inbox } = session;
   useEffect(() => {
-    title.value = 'Agents · Turnwire';
-  }, []);
-  const agents = [...inbox.agents.value.values()];
+    title.value = `${id ? oneLine(id) : 'Agents'} · Turnwire`;
+  }, [id]);
+  const agents = [...inbox.agents.value.values()].filter(({ name }) => !id || name === id);
   const around = { inbox, live: inbox, isAsked: () => true };
   return html`<${Around.Provider} value=${around}>
-    <${Top} live=${inbox} session=${session}><h1>Agents</h1><//>
+    <${Top} live=${inbox} session=${session}><h1>${id ? html`<bdi>${oneLine(id)}</bdi>` : 'Agents'}</h1><//>
     <main class="scroll sessions agents" tabindex="-1" aria-busy=${!inbox.ready.value}>
       ${inbox.failure.value
         ? html`<${Failure} error=${inbox.failure.value} />`
-        : inbox.ready.value && (agents.length > 0 ? html`<${List} agents=${agents} inbox=${inbox} />` : html`<${Empty} />`)}
+        : inbox.ready.value && (agents.length > 0 ? html`<${List} agents=${agents} inbox=${inbox} />` : html`<${Empty} name=${id} />`)}
+      ${id && html`<p class="beside"><a href=${hashOf({ query: { agent: id } })}>Its sessions</a> · <a href="#/agents">All agents</a></p>`}
     </main>
   <//>`;
 }
@@ -59,7 +61,7 @@ function Agent({ agent, inbox }) {
     <div class="row about">
       <span class="state ${agent.online ? 'good' : ''}"><i class="dot" aria-hidden="true"></i>${agent.online ? 'online' : 'offline'}</span>
       <span class="what">
-        <bdi class="title">${oneLine(agent.name)}</bdi>
+        <a class="title" href=${hashOf({ view: 'agent', id: agent.name })}><bdi>${oneLine(agent.name)}</bdi></a>
         <bdi class="last">${doing(agent)}</bdi>
       </span>
       <span class="who"><bdi>${oneLine(agent.model ?? '')}</bdi><bdi class="model">${oneLine(agent.version ?? '')}</bdi></span>
@@ -98,9 +100,10 @@ function queue({ queue: { queued, delivered, acked } }) {
   return [waiting > 0 && `${count(waiting, 'order')} waiting`, acked > 0 && `${acked} taken on`].filter(Boolean).join(', ') || 'no orders';
 }
 
-function Empty() {
+/** @param {{ name: string }} props */
+function Empty({ name }) {
   return html`<section class="empty">
-    <h2>No agents yet</h2>
+    <h2>${name ? html`<bdi>${oneLine(name)}</bdi> was not here yet` : 'No agents yet'}</h2>
     <p>An agent that can be told something keeps a connection open. To run one:</p>
     <pre><code>turnwire agent --name helper --adapter claude</code></pre>
   </section>`;

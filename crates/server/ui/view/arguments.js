@@ -36,7 +36,7 @@ export function Arguments({ rest, bound }) {
       ([key, value]) =>
         html`<div key=${key}>
           <dt><bdi>${oneLine(key)}</bdi></dt>
-          <dd><${Clip} text=${value} ...${bound} /></dd>
+          <dd><${Clip} text=${value} of=${`argument ${key}`} ...${bound} /></dd>
         </div>`,
     )}
   </dl>`;

@@ -1,23 +1,26 @@
 // One item of a session's timeline. All foreign text passes `plain` and lands in text nodes.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { isPending } from '../approval.js';
 import { isOpen } from '../order.js';
 import { clock, count, duration, full, money, now, oneLine, plain, whole } from '../format.js';
 import { html } from '../html.js';
 import { ApprovalCard } from './approval.js';
-import { Arguments, argumentsOf, pretty } from './arguments.js';
+import { Arguments, argumentsOf, Difference, editOf, pretty } from './arguments.js';
+import { useAround } from './around.js';
 import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
+import { useKept } from './kept.js';
 import { Given } from './order.js';
 
 /** @typedef {import('../store.js').Item} Item */
 
-/** @param {{ item: Item }} props */
-export function Row({ item }) {
+/** @param {{ item: Item, row: import('preact').RefObject<HTMLElement>, marked: boolean }} props */
+export function Row({ item, row, marked }) {
   item.rev.value;
   const seqs = item.events.map((event) => event.seq).join(' ');
   const tone = toneOf(item);
-  return html`<li class="item ${item.kind} ${tone} ${item.nested ? 'nested' : ''}" data-seqs=${seqs} tabindex="-1">
+  const names = `item ${item.kind} ${tone} ${item.nested ? 'nested' : ''} ${marked ? 'marked' : ''}`;
+  return html`<li ref=${row} class=${names} data-key=${item.key} data-kind=${item.kind} data-seqs=${seqs} aria-current=${marked ? 'location' : undefined} tabindex="-1">
     <time class="when" datetime=${item.at} title=${item.at && full(item.at)}>${clock(item.at)}</time>
     <i class="node" aria-hidden="true"></i>
     <div class="body">${body(item)}</div>
@@ -53,7 +56,7 @@ function body(item) {
     case 'turn':
       return html`<${Said} who=${item.from || 'user'} text=${item.text} />`;
     case 'message':
-      return html`<${Said} who=${item.role} text=${item.text} quiet=${item.role === 'assistant'} />`;
+      return html`<${Said} who=${item.role} text=${item.text} quiet=${item.role === 'assistant'} open=${item.open} />`;
     case 'reasoning':
       return html`<${Reasoning} item=${item} />`;
     case 'tool':
@@ -73,9 +76,10 @@ function body(item) {
       return html`<p class="line"><bdi>${oneLine(item.title)}</bdi>${item.detail && html`<bdi class="detail">${oneLine(item.detail)}</bdi>`}</p>`;
     case 'gap':
       return html`<p class="line">${gapText(item.gap)}</p>`;
+    case 'raw':
     case 'other':
       return html`<p class="line">
-        <code>${item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
+        <code>${item.kind === 'raw' ? item.events[0]?.type : item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
       </p>`;
   }
 }
@@ -87,18 +91,19 @@ function gapText(gap) {
   return gap.reason === 'trimmed' ? `${range} are no longer kept.` : `${range} were not sent: ${gap.reason}.`;
 }
 
-/** @param {{ who: string, text: string, quiet?: boolean }} props */
-function Said({ who, text, quiet }) {
+/** @param {{ who: string, text: string, quiet?: boolean, open?: boolean }} props */
+function Said({ who, text, quiet, open = false }) {
   const name = oneLine(who);
-  return html`${name && html`<p class=${quiet ? 'unseen' : 'label'}><bdi>${name}</bdi></p>`}<${Clip} class="text" text=${text} ...${MESSAGE} />`;
+  const as = quiet ? 'markdown' : undefined;
+  return html`${name && html`<p class=${quiet ? 'unseen' : 'label'}><bdi>${name}</bdi></p>`}<${Clip} class="text" text=${text} as=${as} tail=${open} ...${MESSAGE} />`;
 }
 
 /** @param {{ item: import('../store.js').ReasoningItem }} props */
 function Reasoning({ item }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useKept('reasoning', false);
   return html`<details class="fold" open=${open} onToggle=${toggled(setOpen)}>
     <summary>${item.open ? 'Reasoning…' : 'Reasoning'}<bdi class="detail">${oneLine(item.text.slice(-400)).slice(-160)}</bdi></summary>
-    ${open && html`<${Clip} class="text" text=${item.text} ...${MESSAGE} />`}
+    ${open && html`<${Clip} class="text" text=${item.text} as="markdown" tail=${item.open} ...${MESSAGE} />`}
   </details>`;
 }
 
@@ -108,21 +113,34 @@ const toggled = (set) => (/** @type {Event} */ event) => set(/** @type {HTMLDeta
 /** @type {Record<import('../store.js').ToolState, string>} */
 const TOOL_WORDS = { running: 'running', done: 'done', failed: 'failed', unfinished: 'not finished' };
 
+/** What a call is about, and for an edit its lines. @param {unknown} args */
+function calledWith(args) {
+  const edit = editOf(args);
+  const { head, rest } = argumentsOf(args);
+  return { head, edit, rest: edit ? rest.filter(([key]) => !edit.keys.includes(key)) : rest };
+}
+
 /** @param {{ item: import('../store.js').ToolItem }} props */
 function Tool({ item }) {
+  // A component that reads a signal is drawn anew for its signals alone.
+  item.rev.value;
   const args = item.args ?? (item.draft || undefined);
-  const { head, rest } = useMemo(() => argumentsOf(args), [args]);
+  const { live } = useAround();
+  const { head, rest, edit } = useMemo(() => calledWith(args), [args]);
+  // The end of what still ran at the window's end is further down.
+  const isOver = item.state === 'running' && 'detached' in live && /** @type {import('../live.js').LiveSession} */ (live).detached.value;
   const output = useMemo(() => outputText(item.output), [item.output]);
   const shown = item.state === 'running' || item.output === undefined ? item.progress : output;
   return html`<div class="card">
     <div class="head">
       <bdi class="tool-name">${oneLine(item.tool) || 'tool'}</bdi>
       <bdi class="detail">${head}</bdi>
-      <span class="outcome">${item.error ? oneLine(item.error).slice(0, 80) : TOOL_WORDS[item.state]}</span>
+      <span class="outcome">${item.error ? oneLine(item.error).slice(0, 80) : isOver ? 'ended later' : TOOL_WORDS[item.state]}</span>
       <${Took} item=${item} />
     </div>
     <${Arguments} rest=${rest} bound=${ARGUMENT} />
-    ${shown && html`<${Clip} class="output" label="Output" text=${shown} tail=${item.state === 'running'} ...${OUTPUT} />`}
+    ${edit && html`<${Difference} lines=${edit.lines} />`}
+    ${shown && html`<${Clip} class="output" label="Output" as="terminal" text=${shown} tail=${item.state === 'running'} ...${OUTPUT} />`}
   </div>`;
 }
 
@@ -161,7 +179,7 @@ function End({ item }) {
 
 /** The item's events as they came, on demand. @param {{ item: Item, count: number }} props */
 function Raw({ item, count: events }) {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useKept('raw', false);
   return html`<details class="raw" open=${open} onToggle=${toggled(setOpen)}>
     <summary title="As it came" aria-label=${`Raw JSON of ${count(events, 'event')}`}>${'{}'}</summary>
     ${open && [...item.events, ...item.deltas].map((event) => html`<pre key=${event.seq}>${plain(JSON.stringify(event, null, 2))}</pre>`)}

@@ -3,9 +3,15 @@
 import { useEffect } from 'preact/hooks';
 import { now } from '../format.js';
 import { html } from '../html.js';
+import { hashOf, route } from '../route.js';
 import { help } from './help.js';
 
-/** @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void, inbox: import('../inbox.js').Inbox }} Session */
+/** @typedef {{ path: string, name: string, key: string }} Place a view in the navigation */
+/**
+ * Who is signed in, and what all views have.
+ * @typedef {{ onSignOut: () => void, onSignedOut: (why: string) => void, inbox: import('../inbox.js').Inbox, views: Place[], shared?: string }} Session
+ *   `shared`: what is said of a share link, where the page was opened by one
+ */
 /** @typedef {import('../stream.js').Status} Status */
 
 /** @param {{ live: import('../live.js').Live, session: Session, children?: any }} props */
@@ -15,20 +21,23 @@ export function Top({ live, session, children }) {
     if (status.kind === 'signed out') session.onSignedOut(`You are signed out: ${status.why}.`);
   }, [status]);
   return html`<header class="top">
-    <a class="brand" href="#/" aria-label="Turnwire: all sessions"><${Logo} /><span>turnwire</span></a>
+    <a class="brand" href="#/" aria-label="Turnwire: fleet"><${Logo} /><span>turnwire</span></a>
     <div class="crumb">${children}</div>
-    <nav aria-label="Views">
-      <a href="#/inbox" aria-current=${here('#/inbox')}>Inbox <${Waiting} count=${session.inbox.count.value} /></a>
-      <a href="#/agents" aria-current=${here('#/agents')}>Agents</a>
-    </nav>
+    ${session.shared ? html`<span class="told-shared">${session.shared}</span>` : html`<nav aria-label="Views">
+      ${session.views
+        .filter(({ key }) => key)
+        .map(
+          ({ path, name, key }) =>
+            html`<a key=${path} href=${hashOf({ view: path })} aria-current=${path === route.value.view ? 'page' : undefined} title=${`${name} (g ${key})`}>
+              ${name}${path === 'inbox' && html` <${Waiting} count=${session.inbox.count.value} />`}
+            </a>`,
+        )}
+    </nav>`}
     <${Connection} status=${status} onNow=${() => live.now()} />
     <button class="quiet" title="Keys (?)" aria-label="Help" onClick=${() => (help.value = true)}>?</button>
-    <button class="quiet sign-out" onClick=${session.onSignOut}>Sign out</button>
+    <button class="quiet sign-out" onClick=${session.onSignOut}>${session.shared ? 'Close' : 'Sign out'}</button>
   </header>`;
 }
-
-/** @param {string} hash */
-const here = (hash) => (location.hash === hash ? 'page' : undefined);
 
 /** How many things wait; it keeps its place when there are none. @param {{ count: number }} props */
 function Waiting({ count }) {

@@ -19,11 +19,15 @@ const KEYS = [
   [['x'], 'select it, in the inbox'],
   [['m'], 'write a message; Enter sends, Shift+Enter begins a line'],
   [['i'], 'inbox'],
-  [['Esc'], 'back to the list; out of a field'],
+  [['/'], 'to the filter, or to search'],
+  [['Esc'], 'back to the fleet; out of a field'],
   [['?'], 'this help'],
 ];
 
-export function Help() {
+/** @param {{ views: import('./frame.js').Place[] }} props */
+export function Help({ views }) {
+  /** @type {[string[], string][]} */
+  const going = views.filter(({ key }) => key).map(({ key, name }) => [['g', key], name.toLowerCase()]);
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
     if (help.value) dialog.current?.showModal();
@@ -32,7 +36,7 @@ export function Help() {
   return html`<dialog class="help" ref=${dialog} aria-labelledby="help-title" onClose=${() => (help.value = false)}>
     <h2 id="help-title">Keys</h2>
     <dl>
-      ${KEYS.map(
+      ${[...KEYS, ...going].map(
         ([keys, what]) =>
           html`<div>
             <dt>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dt>

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { ago, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { isShortcut, press } from '../keys.js';
+import { notifying, toggleNotifying } from '../notify.js';
 import { questionsOf } from '../question.js';
 import { mayControl } from '../rights.js';
 import { title } from '../title.js';
@@ -22,11 +23,19 @@ export function InboxPage({ session }) {
   }, []);
   const around = { inbox, live: inbox, isAsked: (/** @type {string} */ id) => inbox.pending.value.has(id) };
   return html`<${Around.Provider} value=${around}>
-    <${Top} live=${inbox} session=${session}><h1>Inbox</h1><//>
+    <${Top} live=${inbox} session=${session}><h1>Inbox</h1><${Notify} /><//>
     <main class="scroll sessions inbox" tabindex="-1" aria-busy=${!inbox.ready.value}>
       ${inbox.failure.value ? html`<${Failure} error=${inbox.failure.value} />` : inbox.ready.value && html`<${List} inbox=${inbox} />`}
     </main>
   <//>`;
+}
+
+/** Whether the browser tells of what waits while nobody looks. */
+function Notify() {
+  const standing = notifying.value;
+  if (standing === 'missing') return null;
+  if (standing === 'blocked') return html`<span class="soft" title="Your browser was told not to let this page notify you">Notifications are blocked</span>`;
+  return html`<button class="quiet share" aria-pressed=${standing === 'on'} onClick=${toggleNotifying}>${standing === 'on' ? 'Notifies you' : 'Notify me'}</button>`;
 }
 
 /** @param {{ inbox: import('../inbox.js').Inbox }} props */

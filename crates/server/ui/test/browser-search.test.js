@@ -1,0 +1,121 @@
+// The way between views, and the search.
+
+import assert from 'node:assert/strict';
+import test, { after, before } from 'node:test';
+import { launch, visitor } from '../testing/browser.js';
+import { producer } from '../testing/events.js';
+import { HOSTILE, harmless, overflow } from '../testing/hostile.js';
+import { Server } from '../testing/server.js';
+
+/** @type {Server} */ let server;
+/** @type {import('playwright-core').Browser} */ let browser;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** @param {{ link?: string, options?: import('playwright-core').BrowserContextOptions }} [how] */
+async function open({ link, options } = {}) {
+  const seen = await visitor(browser, options);
+  await seen.page.goto(link ?? (await server.pairingLink()));
+  await seen.page.locator('[data-connection=live]').waitFor();
+  return seen;
+}
+
+test('every view in the navigation opens by its keys and by its address, and the help lists them', async () => {
+  const { context, page, quiet } = await open();
+  const views = await page.locator('nav a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('title')]));
+  assert.ok(views.length >= 4, String(views));
+  for (const [href, said] of views) {
+    const key = /\(g (.)\)/.exec(said ?? '')?.[1] ?? '';
+    await page.goto(`${server.url}/#/session/nobody`);
+    await page.locator('nav a[aria-current]').waitFor({ state: 'detached' });
+    await page.keyboard.press('g');
+    await page.keyboard.press(key);
+    await page.locator(`nav a[href="${href}"][aria-current=page]`).waitFor();
+    assert.equal(new URL(page.url()).hash, href);
+    // Out of the field that a view may have begun with.
+    await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
+  }
+  await page.keyboard.press('?');
+  assert.equal(await page.getByRole('dialog').locator('dt', { hasText: /^g.$/ }).count(), views.length);
+  await context.close();
+  quiet(/status of 404/);
+});
+
+test('the address that an agent prints shows that agent', async () => {
+  await server.post('/api/agent/sync?agent=help%20er', { capabilities: ['message'], state: 'idle' });
+  await server.post('/api/agent/sync?agent=other', { capabilities: [], state: 'idle' });
+  const { context, page, quiet } = await open();
+  await page.goto(`${server.url}/#/agent/help%20er`);
+  await page.locator('[data-agent="help er"]').waitFor();
+  assert.equal(await page.locator('[data-agent]').count(), 1);
+  await page.getByRole('link', { name: 'All agents' }).click();
+  await page.locator('[data-agent="other"]').waitFor();
+  await page.goto(`${server.url}/#/agent/nobody`);
+  await page.getByText('nobody was not here yet').waitFor();
+  quiet();
+  await context.close();
+});
+
+test('a search finds words in what was said and done, and leads to the moment', async () => {
+  const p = producer('found', 'scribe');
+  await server.publish(p.start(), p.turn('Translate the poem'), p.message('Der Größte Überblick, gefunden'), p.toolStart('a', 'Bash', { command: 'cargo nextest run' }));
+  await server.publish(p.toolEnd('a', 'Bash', 'all 12 zebras passed'), p.turnEnd());
+  const { context, page, quiet } = await open();
+  await page.keyboard.press('g');
+  await page.keyboard.press('s');
+  await page.locator('[data-filter]:focus').waitFor();
+  await page.keyboard.type('uberblick');
+  await page.keyboard.press('Enter');
+  await page.locator('mark', { hasText: 'Überblick' }).waitFor();
+  assert.equal(new URL(page.url()).hash, '#/search?q=uberblick');
+  const text = await page.locator('a.result').innerText();
+  for (const part of ['message', 'Translate the poem', 'scribe']) assert.ok(text.includes(part), `${part} in ${text}`);
+
+  await page.keyboard.press('/');
+  await page.keyboard.type('zebra*');
+  await page.keyboard.press('Enter');
+  await page.locator('mark', { hasText: 'zebra' }).waitFor();
+  await page.getByLabel('Kinds').selectOption({ label: 'Messages' });
+  await page.getByText('Nothing that you may see has these words.').waitFor();
+  await page.goBack();
+  await page.goto(`${server.url}/#/search?q=zebras&type=tool_call`);
+  await page.locator('a.result').waitFor();
+  await page.locator('main').focus();
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/#\/session\/found\?at=\d+$/);
+  await page.locator('.item.tool').first().waitFor();
+  quiet();
+  await context.close();
+});
+
+test('a search shows what the reader may see, older results on request, and hostile words as text', async () => {
+  const [mine, other] = [producer('mine'), producer('other')];
+  await server.publish(mine.start(), ...HOSTILE.map((text, at) => mine.message(`needle ${text}`, `h-${at}`)));
+  await server.publish(...Array.from({ length: 60 }, (_, at) => mine.message(`needle number ${at}`, `n-${at}`)));
+  await server.publish(other.start(), other.message('needle of the other'));
+  const link = await server.linkFor('guest', 'read:session:mine');
+  for (const options of [{ colorScheme: /** @type {const} */ ('dark'), viewport: { width: 375, height: 700 } }]) {
+    const { context, page, quiet } = await open({ link, options });
+    await page.goto(`${server.url}/#/search?q=needle`);
+    await page.locator('a.result').nth(49).waitFor();
+    await page.getByRole('button', { name: 'Older results' }).click();
+    await page.locator('a.result').nth(64).waitFor();
+    await page.getByRole('button', { name: 'Older results' }).waitFor({ state: 'detached' });
+    assert.equal(await page.locator('a.result').count(), 65);
+    assert.equal(await page.getByText('of the other').count(), 0);
+    await harmless(page);
+    assert.ok((await overflow(page)) <= 0, 'nothing is wider than the window');
+    await page.goto(`${server.url}/#/search?q=${encodeURIComponent('***')}`);
+    await page.getByText('A search needs a letter or a digit.').waitFor();
+    quiet();
+    await context.close();
+  }
+});
