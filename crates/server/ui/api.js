@@ -110,7 +110,7 @@ export const session = (id, signal) => request(sessionPath(id), { signal });
 export const sessionPath = (id) => `/api/sessions/${encodeURIComponent(id)}`;
 
 /**
- * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string }} query
+ * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string, q?: string }} query
  * @param {AbortSignal} [signal]
  * @returns {Promise<Wire.HistoryPage>}
  */
