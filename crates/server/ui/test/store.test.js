@@ -235,3 +235,37 @@ test('a summary goes offline with its agent and comes back with it, and what is 
   assert.equal(heard(p.message('still here')), 'thinking');
   assert.equal(heard(p.end(), agent('agent_offline')), 'done');
 });
+
+test('a message of very many pieces stays one row of few events, also when all is folded again', () => {
+  const pieces = Array.from({ length: 3000 }, (_, at) => p.delta(`${at} `));
+  const made = timeline(placed([p.turn('x'), ...pieces], 10));
+  const [, before] = made.items;
+  made.prepend(placed([p.start()]));
+  const row = made.items[2];
+  assert.ok(row.kind === 'message' && before.kind === 'message');
+  assert.equal(row.text, pieces.map(({ data }) => /** @type {any} */ (data).content).join(''));
+  assert.deepEqual([row.key, row.deltas.length <= 400], [before.key, true]);
+});
+
+test('a window is cut by what its events weigh, too', () => {
+  const made = timeline(placed(Array.from({ length: 40 }, () => p.event('note', { text: 'x'.repeat(100_000) }))));
+  assert.ok(made.weight > 4e6);
+  made.keepNewest(100, 1e6);
+  assert.deepEqual([made.items.length, made.last], [9, 40]);
+  assert.ok(made.weight < 1e6);
+});
+
+test('what comes after the window changes its rows, and no more than them', () => {
+  const made = timeline(placed([p.ask('a', 'Bash', {}), ...said('c', 'Go on'), p.toolStart('t', 'Read', {})]));
+  made.addLate(placed([p.event('note', { text: 'far' }), p.decide('a', 'denied'), step('c', 'acked'), p.toolEnd('t', 'Read', 'all')], 100));
+  const told = () => made.items.map((item) => (item.kind === 'approval' ? item.approval.state : item.kind === 'command' ? item.order.state : item.kind === 'tool' ? item.state : item.kind));
+  assert.deepEqual([told(), made.last], [['denied', 'acked', 'done'], 4]);
+  made.prepend([]);
+  assert.deepEqual(told(), ['denied', 'acked', 'done'], 'also when all is folded again');
+});
+
+test('each event has a row of its own where they are wanted as they came', () => {
+  const made = new Timeline({ raw: true });
+  made.add(RUN);
+  assert.deepEqual(made.items.map(({ kind, events, deltas }) => [kind, (events[0] ?? deltas[0]).seq]), RUN.map(({ seq }) => ['raw', seq]));
+});

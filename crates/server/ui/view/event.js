@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks';
 import { isPending } from '../approval.js';
 import { isOpen } from '../order.js';
-import { clock, count, duration, full, money, now, oneLine, plain, whole } from '../format.js';
+import { clock, count, duration, full, money, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { ApprovalCard } from './approval.js';
 import { Arguments, argumentsOf, Difference, editOf, pretty } from './arguments.js';
@@ -11,6 +11,7 @@ import { useAround } from './around.js';
 import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
 import { useKept } from './kept.js';
 import { Given } from './order.js';
+import { Json, RawEvent } from './raw.js';
 
 /** @typedef {import('../store.js').Item} Item */
 
@@ -24,7 +25,7 @@ export function Row({ item, row, marked }) {
     <time class="when" datetime=${item.at} title=${item.at && full(item.at)}>${clock(item.at)}</time>
     <i class="node" aria-hidden="true"></i>
     <div class="body">${body(item)}</div>
-    ${item.kind !== 'gap' && html`<${Raw} item=${item} count=${item.events.length + item.deltas.length} />`}
+    ${item.kind !== 'gap' && item.kind !== 'raw' && html`<${Raw} item=${item} count=${item.events.length + item.deltas.length} />`}
   </li>`;
 }
 
@@ -77,9 +78,10 @@ function body(item) {
     case 'gap':
       return html`<p class="line">${gapText(item.gap)}</p>`;
     case 'raw':
+      return html`<${RawEvent} event=${item.events[0] ?? item.deltas[0]} />`;
     case 'other':
       return html`<p class="line">
-        <code>${item.kind === 'raw' ? item.events[0]?.type : item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
+        <code>${item.title}</code><bdi class="detail">${oneLine(JSON.stringify(item.events[0]?.data ?? {}).slice(0, 300))}</bdi>
       </p>`;
   }
 }
@@ -182,6 +184,6 @@ function Raw({ item, count: events }) {
   const [open, setOpen] = useKept('raw', false);
   return html`<details class="raw" open=${open} onToggle=${toggled(setOpen)}>
     <summary title="As it came" aria-label=${`Raw JSON of ${count(events, 'event')}`}>${'{}'}</summary>
-    ${open && [...item.events, ...item.deltas].map((event) => html`<pre key=${event.seq}>${plain(JSON.stringify(event, null, 2))}</pre>`)}
+    ${open && [...item.events, ...item.deltas].map((event) => html`<${Json} key=${event.seq} event=${event} />`)}
   </details>`;
 }

@@ -13,6 +13,7 @@ const KEYS = [
   [['↓', '↑'], 'the same in the list; a session scrolls'],
   [['Enter'], 'open the session; unfold the event'],
   [['G', 'End'], 'newest event, and follow'],
+  [['/'], 'search in the session; Enter goes to the find before, Shift+Enter to the next'],
   [['a'], 'approve what is in focus, or all that are selected'],
   [['d'], 'deny it, with a word to the agent'],
   [['e'], 'change its arguments, then approve'],

@@ -9,6 +9,7 @@ import { isPending } from '../approval.js';
 import { Extent } from '../extent.js';
 import { html } from '../html.js';
 import { Row } from './event.js';
+import { highlight } from './highlight.js';
 import { Kept } from './kept.js';
 
 /** @typedef {import('../store.js').Item} Item */
@@ -171,17 +172,17 @@ export function usePlace(live) {
     place.scroller = scroller.current;
     if (!scroller.current) return;
     observer.observe(scroller.current);
-    // So that the arrow and page keys scroll it at once.
-    scroller.current.focus({ preventScroll: true });
     return () => observer.disconnect();
   }, [place]);
+  // So that the arrow and page keys scroll it at once.
+  useLayoutEffect(() => scroller.current?.focus({ preventScroll: true }), []);
   // A link to a place in what is open already.
   useEffect(() => live.target.subscribe(() => (atEnd.value = live.following)), [live]);
   return { place, scroller, atEnd, drawn, observer, settle, onScroll, toEnd };
 }
 
-/** @param {{ live: LiveSession, follow: ReturnType<typeof usePlace>, filter?: ((item: Item) => boolean) | null }} props */
-export function Rows({ live, follow, filter }) {
+/** @param {{ live: LiveSession, follow: ReturnType<typeof usePlace>, filter: ((item: Item) => boolean) | null, isPart: boolean, words: string }} props */
+export function Rows({ live, follow, filter, isPart, words }) {
   const { place, observer } = follow;
   const kept = useMemo(() => /** @type {Map<string, Map<string, any>>} */ (new Map()), [live]);
   const list = useRef(/** @type {HTMLOListElement | null} */ (null));
@@ -193,8 +194,10 @@ export function Rows({ live, follow, filter }) {
   useLayoutEffect(() => {
     place.list = list.current;
     follow.settle();
+    highlight(list.current, words);
     if (place.isShort) requestAnimationFrame(() => place.isShort && (follow.drawn.value += 1));
   });
+  useEffect(() => () => highlight(null, ''), []);
   const { from, to, extent } = place;
   /** @type {any[]} */
   const rows = [];
@@ -206,7 +209,7 @@ export function Rows({ live, follow, filter }) {
   }
   if (end < items.length) rows.push(space(extent, end, items.length));
   return html`<div class="wire">
-    ${live.ready.value && html`<p class="edge">${live.older.value ? 'Earlier events…' : items.length > 0 ? 'The beginning' : filter ? 'Nothing of this kind' : 'No events yet'}</p>`}
+    ${live.ready.value && html`<p class="edge">${live.older.value ? 'Earlier events…' : items.length > 0 ? 'The beginning' : isPart ? 'Nothing of this kind' : 'No events yet'}</p>`}
     <ol aria-label="Events" ref=${list}>
       ${rows}
     </ol>
@@ -260,6 +263,6 @@ function Held({ item, kept, observer, marked }) {
     if (!element) return;
     observer.observe(element);
     return () => observer.unobserve(element);
-  }, []);
+  }, [observer]);
   return html`<${Kept.Provider} value=${own}><${Row} item=${item} row=${row} marked=${marked} /><//>`;
 }

@@ -6,10 +6,12 @@ import { html } from '../html.js';
 import { LiveSession } from '../live.js';
 import { isShortcut, press } from '../keys.js';
 import { usageOf } from '../loose.js';
+import { lookingOf, typesOf } from '../look.js';
 import { title } from '../title.js';
 import { Around } from './around.js';
 import { Composer } from './composer.js';
 import { Failure } from './failure.js';
+import { Filters } from './filters.js';
 import { Top } from './frame.js';
 import { Rows, usePlace } from './rows.js';
 import { Share } from './share.js';
@@ -17,8 +19,9 @@ import { State } from './state.js';
 
 /** @param {{ id: string, query: URLSearchParams, session: import('./frame.js').Session }} props */
 export function SessionPage({ id, query, session }) {
-  const at = placeOf(query);
-  const live = useMemo(() => new LiveSession(id, { at }), [id]);
+  const looking = lookingOf(query);
+  const { at, raw, kinds } = looking;
+  const live = useMemo(() => new LiveSession(id, { at, raw, types: typesOf(looking) }), [id, raw, kinds.join()]);
   useEffect(() => {
     if (live.target.peek() !== at) live.goTo(at);
   }, [live, at]);
@@ -33,14 +36,8 @@ export function SessionPage({ id, query, session }) {
     <${Top} live=${live} session=${session}><${Title} live=${live} /><${Share} id=${id} session=${session} /><//>
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
-      : html`<${Facts} live=${live} /><${Timeline} live=${live} /><${Composer} live=${live} />`}
+      : html`<${Facts} live=${live} /><${Filters} id=${id} looking=${looking} live=${live} /><${Timeline} live=${live} looking=${looking} /><${Composer} live=${live} />`}
   <//>`;
-}
-
-/** The place that the address points at; 0 for none. @param {URLSearchParams} query */
-function placeOf(query) {
-  const at = Number(query.get('at'));
-  return Number.isSafeInteger(at) && at > 0 ? at : 0;
 }
 
 /** @param {{ live: LiveSession }} props */
@@ -60,7 +57,7 @@ function Facts({ live }) {
   const s = summary.session.value;
   const usage = usageOf(s.usage);
   const tokens = usage && `${whole(usage.input + usage.read + usage.written)} in · ${whole(usage.output)} out`;
-  return html`<div class="facts" aria-label="Session">
+  return html`<section class="facts" aria-label="Session">
     <${State} state=${s.state} tool=${summary.tool.value} />
     <bdi>${[s.agent ?? s.source, s.model].filter(Boolean).join(' · ')}</bdi>
     <span>${count(s.turns, 'turn')}</span>
@@ -69,7 +66,7 @@ function Facts({ live }) {
     ${usage && usage.output > 0 && html`<span class="tokens" title="Tokens sent (with those from caches) and made">${tokens}</span>`}
     ${!!s.cost_usd && html`<span class="cost">${money(s.cost_usd)}</span>`}
     <time datetime=${s.last_activity} title=${full(s.last_activity)}>${since(s.last_activity)}</time>
-  </div>`;
+  </section>`;
 }
 
 /** @param {string} at */
@@ -78,14 +75,16 @@ function since(at) {
   return /^\d/.test(word) ? `${word} ago` : word;
 }
 
-/** @param {{ live: LiveSession }} props */
-function Timeline({ live }) {
+/** @param {{ live: LiveSession, looking: import('../look.js').Looking }} props */
+function Timeline({ live, looking }) {
+  const { tool } = looking;
+  const filter = useMemo(() => (tool ? (/** @type {import('../store.js').Item} */ item) => isOf(item, tool) : null), [tool]);
   const follow = usePlace(live);
   const { scroller } = follow;
   useKeys(follow);
   return html`<div class="stage">
     <main class="scroll session" ref=${scroller} onScroll=${follow.onScroll} tabindex="-1" aria-busy=${!live.ready.value}>
-      <${Rows} live=${live} follow=${follow} />
+      <${Rows} live=${live} follow=${follow} filter=${filter} isPart=${looking.kinds.length > 0} words=${looking.q} />
     </main>
     ${!follow.atEnd.value &&
     html`<button class="to-end" onClick=${follow.toEnd}>
@@ -93,6 +92,9 @@ function Timeline({ live }) {
     </button>`}
   </div>`;
 }
+
+/** Whether it is a call of a tool, or an event of one. @param {import('../store.js').Item} item @param {string} tool */
+const isOf = (item, tool) => (item.kind === 'tool' ? item.tool : item.kind === 'raw' ? item.events[0]?.data?.tool : '') === tool;
 
 /** `j` and `k` go from row to row, Enter unfolds one, `G` goes to the end. @param {ReturnType<typeof usePlace>} follow */
 function useKeys({ place, toEnd }) {
