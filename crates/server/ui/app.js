@@ -12,11 +12,11 @@ import { startTitle } from './title.js';
 import { AgentsPage } from './view/agents.js';
 import { Help, help } from './view/help.js';
 import { InboxPage } from './view/inbox.js';
-import { SessionPage } from './view/session.js';
+import { SessionView } from './view/session-view.js';
 import { SessionsPage } from './view/sessions.js';
 import { refusal, SignIn } from './view/sign-in.js';
 
-/** @typedef {{ view: 'sessions' } | { view: 'inbox' } | { view: 'agents' } | { view: 'session', id: string }} Route */
+/** @typedef {{ view: 'sessions' } | { view: 'inbox' } | { view: 'agents' } | { view: 'session', id: string, query: URLSearchParams }} Route */
 
 /** @type {import('@preact/signals').Signal<Route>} */
 const route = signal(/** @type {Route} */ ({ view: 'sessions' }));
@@ -43,9 +43,9 @@ function takeCode() {
 function routeOf() {
   if (location.hash === '#/inbox') return { view: 'inbox' };
   if (location.hash === '#/agents') return { view: 'agents' };
-  const found = /^#\/session\/([^/?]+)/.exec(location.hash);
+  const found = /^#\/session\/([^/?]+)\??(.*)$/.exec(location.hash);
   try {
-    return found ? { view: 'session', id: decodeURIComponent(found[1]) } : { view: 'sessions' };
+    return found ? { view: 'session', id: decodeURIComponent(found[1]), query: new URLSearchParams(found[2]) } : { view: 'sessions' };
   } catch {
     return { view: 'sessions' };
   }
@@ -136,7 +136,7 @@ function SignedIn() {
   }, []);
   const session = { onSignOut: signOut, onSignedOut: signedOut, inbox };
   const at = route.value;
-  if (at.view === 'session') return html`<${SessionPage} key=${at.id} id=${at.id} session=${session} />`;
+  if (at.view === 'session') return html`<${SessionView} key=${at.id} id=${at.id} query=${at.query} session=${session} />`;
   if (at.view === 'inbox') return html`<${InboxPage} session=${session} />`;
   if (at.view === 'agents') return html`<${AgentsPage} session=${session} />`;
   return html`<${SessionsPage} session=${session} notice=${notice.value} />`;

@@ -14,6 +14,7 @@ import { Row } from './event.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { State } from './state.js';
+import { Switch } from './switch.js';
 
 /** Pixels from the end that still count as the end: less than a line. */
 const AT_END = 24;
@@ -32,6 +33,7 @@ export function SessionPage({ id, session }) {
   const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
   return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
     <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
+    <${Switch} id=${id} view="conversation" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Timeline} live=${live} /><${Composer} live=${live} />`}
@@ -39,7 +41,7 @@ export function SessionPage({ id, session }) {
 }
 
 /** @param {{ live: LiveSession }} props */
-function Title({ live }) {
+export function Title({ live }) {
   const session = live.summary.value?.session.value;
   const name = oneLine(session?.title ?? '') || live.id;
   useEffect(() => {
@@ -49,7 +51,7 @@ function Title({ live }) {
 }
 
 /** What is known of the session as a whole. @param {{ live: LiveSession }} props */
-function Facts({ live }) {
+export function Facts({ live }) {
   const summary = live.summary.value;
   if (!summary) return html`<div class="facts"></div>`;
   const s = summary.session.value;
@@ -74,7 +76,7 @@ function since(at) {
 }
 
 /** @param {{ live: LiveSession }} props */
-function Timeline({ live }) {
+export function Timeline({ live }) {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const follow = useFollow(live, scroller);
   useKeys(scroller, follow.toEnd);
