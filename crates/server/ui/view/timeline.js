@@ -71,7 +71,7 @@ function Bars({ live }) {
         ${chart.NAMES.map((name) => html`<i key=${name} class=${`paint-${name}`}></i>`)}
       </div>
     </div>
-    ${isEmpty ? html`<${Nothing} id=${live.id} />` : html`<${List} live=${live} axis=${axis} placed=${placed} present=${present} chosen=${chosen} />`}
+    ${isEmpty ? html`<${Nothing} id=${live.id} />` : html`<${List} live=${live} range=${axis.range} placed=${placed} present=${present} chosen=${chosen} />`}
   </main>`;
 }
 
@@ -154,10 +154,9 @@ const WORDS = { running: 'running', ok: 'done', failed: 'failed', unfinished: 'n
 
 /**
  * The bars in view as a list: what the canvas shows, for those who do not see it.
- * @param {{ live: LiveSpans, axis: Axis, placed: Placed[], present: number, chosen: { value: number | null } }} props
+ * @param {{ live: LiveSpans, range: { from: number, to: number }, placed: Placed[], present: number, chosen: { value: number | null } }} props
  */
-function List({ live, axis, placed, present, chosen }) {
-  const { from, to } = axis.range;
+function List({ live, range: { from, to }, placed, present, chosen }) {
   const inView = placed.filter((span) => span.to >= from && span.from <= to);
   const at = inView.findIndex(({ seq }) => seq === chosen.value);
   const first = Math.max(0, Math.min(at - LISTED / 2, inView.length - LISTED));
