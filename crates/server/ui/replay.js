@@ -62,7 +62,8 @@ export class ReplaySession extends LiveSession {
   /** Goes to a place or a time. @param {string} play @returns {Promise<void>} */
   async seek(play) {
     this.#wanted = play;
-    const isNear = this.ready.peek() && this.#loads === 0 && this.player.skipTo(placeOf(play));
+    const place = placeOf(play);
+    const isNear = this.ready.peek() && this.#loads === 0 && !Number.isNaN(place) && this.player.skipTo(place);
     if (!isNear) await this.restart();
   }
 
