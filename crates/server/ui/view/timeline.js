@@ -86,7 +86,7 @@ function Told({ live, placed }) {
   const turns = placed.filter(({ kind }) => kind === 'turn').length;
   const failed = placed.filter(({ outcome }) => outcome === 'failed').length;
   const parts = [count(turns, 'turn'), count(placed.length - turns, 'tool call'), failed > 0 && `${failed} failed`];
-  return html`<p class="told">
+  return html`<p class="sum">
     ${parts.filter(Boolean).join(' · ')}${live.older.value && ' · reading older ones…'}${live.cut.value && ' · older ones are not shown'}
   </p>`;
 }
