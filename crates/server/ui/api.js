@@ -121,6 +121,12 @@ export const session = (id, signal) => request(sessionPath(id), { signal });
 /** @param {string} id */
 export const sessionPath = (id) => `/api/sessions/${encodeURIComponent(id)}`;
 
+/** @param {string} id @param {{ limit?: number, before?: number }} query @param {AbortSignal} [signal] @returns {Promise<Wire.TurnPage>} */
+export const turns = (id, query, signal) => request(url(`${sessionPath(id)}/turns`, query), { signal });
+
+/** @param {string} id @param {{ limit?: number, before?: number }} query @param {AbortSignal} [signal] @returns {Promise<Wire.CallPage>} */
+export const toolCalls = (id, query, signal) => request(url(`${sessionPath(id)}/tool-calls`, query), { signal });
+
 /**
  * @param {{ session_id?: string, after?: number, before?: number, limit?: number, deltas?: boolean, type?: string, q?: string }} query
  * @param {AbortSignal} [signal]

@@ -5,10 +5,19 @@ import { signal } from '@preact/signals-core';
 /** The clock of the page, in milliseconds since 1970: to the second, and it stands while nobody looks. */
 export const now = signal(Date.now());
 
+/** The moment at which a replay holds the clock. @type {number | null} */
+let held = null;
+
+/** Has the clock stand at a moment, as a replay shows it; null lets it go on. @param {number | null} moment in milliseconds since 1970 */
+export function holdClock(moment) {
+  held = moment === null ? null : Math.floor(moment / 1000) * 1000;
+  now.value = held ?? Date.now();
+}
+
 /** Starts the clock. */
 export function startClock() {
   const tick = () => {
-    if (!document.hidden) now.value = Date.now();
+    if (!document.hidden && held === null) now.value = Date.now();
   };
   setInterval(tick, 1000);
   document.addEventListener('visibilitychange', tick);

@@ -11,8 +11,9 @@ import { str } from './loose.js';
  *   | { kind: 'live' }
  *   | { kind: 'reconnecting', at: number, why: string }
  *   | { kind: 'paused' }
+ *   | { kind: 'replay' }
  *   | { kind: 'signed out', why: string }
- *   | { kind: 'failed', why: string }} Status `at` is when it is tried again, in milliseconds since 1970.
+ *   | { kind: 'failed', why: string }} Status `at` is when it is tried again, in milliseconds since 1970; `replay` has no stream.
  */
 
 /**

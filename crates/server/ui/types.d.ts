@@ -238,6 +238,52 @@ declare namespace Wire {
     head: number;
   }
 
+  /** What the lists of turns and of tool calls say of each. What is not known is absent. */
+  interface SpanRow {
+    turn_id?: string;
+    session_id: string;
+    agent?: string;
+    started?: string;
+    ended?: string;
+    duration_ms?: number;
+    first_seq: number;
+    last_seq: number;
+    start_seq?: number;
+    end_seq?: number;
+  }
+
+  interface TurnRow extends SpanRow {
+    from?: string;
+    prompt?: string;
+    result?: string;
+    ok?: boolean;
+    note?: string;
+    usage?: Usage;
+    cost_usd?: number;
+  }
+
+  interface CallRow extends SpanRow {
+    tool_call_id?: string;
+    tool: string;
+    parent_tool_call_id?: string;
+    outcome: string;
+    arguments?: unknown;
+    output?: unknown;
+    error?: string;
+  }
+
+  interface TurnPage {
+    turns: TurnRow[];
+    next?: number | null;
+    head: number;
+  }
+
+  interface CallPage {
+    tool_calls: CallRow[];
+    next?: number | null;
+    head: number;
+  }
+
   interface HistoryPage {
     events: Event[];
     next?: number | null;

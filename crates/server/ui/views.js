@@ -6,7 +6,7 @@ import { FleetPage } from './view/fleet.js';
 import { InboxPage } from './view/inbox.js';
 import { RunsPage } from './view/runs.js';
 import { SearchPage } from './view/search.js';
-import { SessionPage } from './view/session.js';
+import { SessionView } from './view/session-view.js';
 import { UsagePage } from './view/usage.js';
 
 /**
@@ -25,7 +25,7 @@ export const VIEWS = [
   { path: 'search', name: 'Search', key: 's', page: SearchPage },
   { path: 'access', name: 'Access', key: 'x', page: AccessPage },
   { path: 'agent', name: 'Agent', key: '', page: AgentsPage },
-  { path: 'session', name: 'Session', key: '', page: SessionPage, isOne: true },
+  { path: 'session', name: 'Session', key: '', page: SessionView, isOne: true },
 ];
 
 /** The view of a path; the first one where there is none. @param {string} path */

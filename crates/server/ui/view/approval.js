@@ -15,8 +15,8 @@ import { Prompt } from './prompt.js';
 
 /** @param {{ approval: Approval }} props */
 export function ApprovalCard({ approval }) {
-  const { inbox, isAsked } = useAround();
-  const open = isPending(approval) && isAsked(approval.id);
+  const { inbox, isAsked, isPast } = useAround();
+  const open = isPending(approval) && !isPast && isAsked(approval.id);
   const questions = useMemo(() => questionsOf(approval.tool, approval.args), [approval.tool, approval.args]);
   const answers = useMemo(() => answersOf(questions, approval.changed), [questions, approval.changed]);
   const isQuestion = questions.length > 0;
@@ -24,7 +24,7 @@ export function ApprovalCard({ approval }) {
     <div class="head">
       <bdi class="tool-name">${oneLine(approval.tool) || 'tool'}</bdi>
       <bdi class="detail">${oneLine(approval.title)}</bdi>
-      <span class="outcome">${open ? (isQuestion ? 'waits for an answer' : 'waits for approval') : isPending(approval) ? 'decided later' : verdict(approval)}</span>
+      <span class="outcome">${open ? (isQuestion ? 'waits for an answer' : 'waits for approval') : isPending(approval) ? (isPast ? 'waits at this moment' : 'decided later') : verdict(approval)}</span>
       ${open && html`<${Until} at=${approval.expires} />`}
     </div>
     ${!isQuestion && html`<${Asked} args=${approval.args} bound=${DECIDED} />`}

@@ -1,14 +1,12 @@
 // What a tool is called with.
 
 import { useMemo } from 'preact/hooks';
+import { HEADS } from '../about.js';
 import { difference, patched } from '../diff.js';
 import { oneLine, plain, whole } from '../format.js';
 import { html } from '../html.js';
 import { isObject } from '../loose.js';
 import { Clip } from './clip.js';
-
-/** The one argument that says what a call is about, by the names that agents give it, in this order. */
-const HEADS = ['command', 'cmd', 'file_path', 'filePath', 'path', 'pattern', 'query', 'url', 'description', 'prompt'];
 
 /** @param {unknown} args @returns {{ head: string, rest: [string, string][] }} */
 export function argumentsOf(args) {

@@ -74,6 +74,8 @@ function told(status) {
       return ['bad', 'Reconnecting'];
     case 'paused':
       return ['wait', 'Paused'];
+    case 'replay':
+      return ['', 'Replay'];
     case 'signed out':
       return ['bad', 'Signed out'];
     case 'failed':

@@ -33,7 +33,7 @@ export function Line({ order }) {
 
 /** How far it is. Always one line, so that nothing moves as it goes on. @param {{ order: Order }} props */
 export function Progress({ order }) {
-  const { inbox } = useAround();
+  const { inbox, isPast } = useAround();
   const [failed, setFailed] = useState('');
   const agent = inbox.agents.value.get(order.agent);
   const withdraw = async () => {
@@ -46,8 +46,8 @@ export function Progress({ order }) {
     }
   };
   return html`<p class="progress" data-order=${order.state}>
-    <span role="status">${told(order, agent)}</span>
-    ${isWaiting(order) && mayControl(inbox.me.value, order.session) && html`<button class="link" onClick=${withdraw}>Withdraw</button>`}
+    <span role="status">${isPast && isWaiting(order) ? order.state : told(order, agent)}</span>
+    ${isWaiting(order) && !isPast && mayControl(inbox.me.value, order.session) && html`<button class="link" onClick=${withdraw}>Withdraw</button>`}
     ${failed && html`<span class="failed" role="alert">${failed}</span>`}
   </p>`;
 }

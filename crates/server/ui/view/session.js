@@ -16,6 +16,7 @@ import { Top } from './frame.js';
 import { Rows, usePlace } from './rows.js';
 import { Share } from './share.js';
 import { State } from './state.js';
+import { Switch } from './switch.js';
 
 /** @param {{ id: string, query: URLSearchParams, session: import('./frame.js').Session }} props */
 export function SessionPage({ id, query, session }) {
@@ -34,6 +35,7 @@ export function SessionPage({ id, query, session }) {
   const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
   return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
     <${Top} live=${live} session=${session}><${Title} live=${live} /><${Share} id=${id} session=${session} /><//>
+    <${Switch} id=${id} view="conversation" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Filters} id=${id} looking=${looking} live=${live} /><${Timeline} live=${live} looking=${looking} /><${Composer} live=${live} />`}
@@ -41,7 +43,7 @@ export function SessionPage({ id, query, session }) {
 }
 
 /** @param {{ live: LiveSession }} props */
-function Title({ live }) {
+export function Title({ live }) {
   const session = live.summary.value?.session.value;
   const name = oneLine(session?.title ?? '') || live.id;
   useEffect(() => {
@@ -51,7 +53,7 @@ function Title({ live }) {
 }
 
 /** What is known of the session as a whole. @param {{ live: LiveSession }} props */
-function Facts({ live }) {
+export function Facts({ live }) {
   const summary = live.summary.value;
   if (!summary) return html`<div class="facts"></div>`;
   const s = summary.session.value;
@@ -76,7 +78,7 @@ function since(at) {
 }
 
 /** @param {{ live: LiveSession, looking: import('../look.js').Looking }} props */
-function Timeline({ live, looking }) {
+export function Timeline({ live, looking }) {
   const { tool } = looking;
   const filter = useMemo(() => (tool ? (/** @type {import('../store.js').Item} */ item) => isOf(item, tool) : null), [tool]);
   const follow = usePlace(live);

@@ -7,7 +7,7 @@ import { html } from '../html.js';
 import { Inbox } from '../inbox.js';
 import { useLoaded } from '../loaded.js';
 import { Logo } from './frame.js';
-import { SessionPage } from './session.js';
+import { SessionView } from './session-view.js';
 
 /** What a share link's secret allows. */
 const SCOPE = /^read:session:(.+)$/s;
@@ -26,7 +26,7 @@ export function SharedPage({ query, leave }) {
   if (!id) return html`<${Over} why="it is of no session" leave=${leave} />`;
   const until = me.expires ? `Shared with you, until ${minute(me.expires)}` : 'Shared with you';
   const session = { onSignOut: leave, onSignedOut: () => {}, inbox, views: [], shared: until };
-  return html`<${SessionPage} key=${id} id=${id} query=${query} session=${session} />`;
+  return html`<${SessionView} key=${id} id=${id} query=${query} session=${session} />`;
 }
 
 /** @param {{ why: string, leave: () => void }} props */
