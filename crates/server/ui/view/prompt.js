@@ -24,11 +24,17 @@ export function Prompt({ approval, inbox }) {
   const [busy, setBusy] = useState(false);
   const [failed, setFailed] = useState('');
   const root = useRef(/** @type {HTMLDivElement | null} */ (null));
+  /** Whether the focus was here when it was decided. */
+  const sent = useRef(false);
   // What has the focus here goes away with the question, whoever has answered it: the keys go on from its row.
   useLayoutEffect(() => {
     const own = root.current;
     const row = own?.closest('.item, .ask');
-    return () => row instanceof HTMLElement && own?.contains(document.activeElement) && row.focus({ preventScroll: true });
+    return () => {
+      // What is disabled while its answer is on the way has lost the focus to the page, and nobody has taken it since.
+      const isHere = own?.contains(document.activeElement) || (sent.current && document.activeElement === document.body);
+      if (row instanceof HTMLElement && isHere) row.focus({ preventScroll: true });
+    };
   }, []);
   if (!mayControl(inbox.me.value, approval.session)) return html`<p class="label decide">Somebody else has to decide this: your sign-in may not.</p>`;
   // While the connection catches up it may have been decided already.
@@ -41,6 +47,7 @@ export function Prompt({ approval, inbox }) {
   /** @type {Decide} */
   const decide = async (decision) => {
     if (idle) return;
+    sent.current = root.current?.contains(document.activeElement) ?? false;
     setBusy(true);
     setFailed('');
     try {
