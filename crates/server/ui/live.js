@@ -233,6 +233,12 @@ export class LiveSessions extends Live {
   }
 }
 
+/** Whether nothing of it can be half said: it is over, or its last turn is. @param {Wire.Session | null} session */
+function isAtRest(session) {
+  if (!session) return false;
+  return session.state === 'done' || session.state === 'failed' || (session.state === 'idle' && session.turns > 0);
+}
+
 /**
  * What of a session is looked at.
  * @typedef {object} Look
@@ -287,7 +293,7 @@ export class LiveSession extends Live {
     const last = events.at(-1)?.seq;
     if (!session && !last) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
     const detached = newer !== undefined && (newer.next ?? newer.head) < newer.head;
-    const deltas = last && !detached ? await this.#openDeltas(events[0].seq, last) : [];
+    const deltas = last && !detached && !isAtRest(session) ? await this.#openDeltas(events[0].seq, last) : [];
     const summary = session ? new Summary(session) : Summary.from(this.id, events[0]);
     this.#unschedule();
     batch(() => {
