@@ -111,19 +111,19 @@ function signedOut(why) {
 function onKey(event) {
   if (!isShortcut(event)) return;
   if (event.key === '?') help.value = true;
+  else if (event.key === '/') toFilter();
   else if (shared.peek()) return;
   else if (event.key === 'i') location.hash = '#/inbox';
-  else if (event.key === '/') toFilter();
   else if (event.key === 'Escape' && location.hash !== '#/') location.hash = '#/';
   else return;
   event.preventDefault();
 }
 
-/** The view's own filter, or the search. */
+/** The view's own filter or search, else the search of everything. */
 function toFilter() {
   const field = document.querySelector('[data-filter]');
   if (field instanceof HTMLInputElement) field.select();
-  else location.hash = '#/search';
+  else if (!shared.peek()) location.hash = '#/search';
 }
 
 /** Until when the key after `g` names a view. */

@@ -295,6 +295,9 @@ async fn an_agent_that_is_killed_leaves_no_process_and_the_next_one_closes_its_t
     });
     let mut gateway = Gateway::start(&[]);
     let first = agent(&gateway, &model);
+    // Claude Code has written down what it is to resume when a turn has ended.
+    let before = gateway.say("s", "remember this").await;
+    assert_eq!(gateway.end_of(&before).await["result"]["ok"], true);
     let turn = gateway.say("s", "slowly").await;
     gateway.of_turn(&turn, "text_delta").await;
     let running = processes(&gateway.world.path("claude"));

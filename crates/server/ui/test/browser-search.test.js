@@ -29,20 +29,21 @@ async function open({ link, options } = {}) {
 
 test('every view in the navigation opens by its keys and by its address, and the help lists them', async () => {
   const { context, page, quiet } = await open();
-  const views = await page.locator('nav a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('title')]));
+  const views = await page.locator('header nav a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('title')]));
   assert.ok(views.length >= 4, String(views));
   for (const [href, said] of views) {
     const key = /\(g (.)\)/.exec(said ?? '')?.[1] ?? '';
     await page.goto(`${server.url}/#/session/nobody`);
-    await page.locator('nav a[aria-current]').waitFor({ state: 'detached' });
+    await page.locator('header nav a[aria-current]').waitFor({ state: 'detached' });
     await page.keyboard.press('g');
     await page.keyboard.press(key);
-    await page.locator(`nav a[href="${href}"][aria-current=page]`).waitFor();
+    await page.locator(`header nav a[href="${href}"][aria-current=page]`).waitFor();
     assert.equal(new URL(page.url()).hash, href);
     // Out of the field that a view may have begun with.
     await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
   }
   await page.keyboard.press('?');
+  await page.getByRole('dialog').waitFor();
   assert.equal(await page.getByRole('dialog').locator('dt', { hasText: /^g.$/ }).count(), views.length);
   await context.close();
   quiet(/status of 404/);

@@ -5,7 +5,6 @@ import * as api from '../api.js';
 import { ApiError } from '../api.js';
 import { count } from '../format.js';
 import { html } from '../html.js';
-import { isShortcut } from '../keys.js';
 import { GROUPS, look, wholeTypes } from '../look.js';
 
 /** Finds that are asked for at once. */
@@ -56,15 +55,6 @@ function Search({ id, looking, to }) {
     const from = here < 0 ? (by < 0 ? finds.length : -1) : here;
     to({ at: finds[(from + by + finds.length) % finds.length] });
   };
-  useEffect(() => {
-    const onKey = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key !== '/' || !isShortcut(event)) return;
-      event.preventDefault();
-      field.current?.select();
-    };
-    addEventListener('keydown', onKey);
-    return () => removeEventListener('keydown', onKey);
-  }, []);
   const onInput = (/** @type {any} */ event) => {
     clearTimeout(timer.current);
     const q = event.target.value;
@@ -82,7 +72,7 @@ function Search({ id, looking, to }) {
   };
   const place = here < 0 ? count(finds.length, 'find') : `${finds.length - here} of ${finds.length}`;
   return html`<div class="search" role="search">
-    <input ref=${field} type="search" placeholder="Search (/)" aria-label="Search in this session" value=${looking.q} onInput=${onInput} onKeyDown=${onKeyDown} />
+    <input ref=${field} data-filter type="search" placeholder="Search (/)" aria-label="Search in this session" value=${looking.q} onInput=${onInput} onKeyDown=${onKeyDown} />
     <span role="status">${looking.q && (told || `${place}${more ? '+' : ''}`)}</span>
     ${finds.length > 0 &&
     html`<button class="quiet" aria-label="Older find" onClick=${() => step(-1)}>↑</button><button class="quiet" aria-label="Newer find" onClick=${() => step(1)}>↓</button>`}

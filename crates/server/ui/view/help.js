@@ -13,7 +13,7 @@ const KEYS = [
   [['↓', '↑'], 'the same in the list; a session scrolls'],
   [['Enter'], 'open the session; unfold the event'],
   [['G', 'End'], 'newest event, and follow'],
-  [['/'], 'search in the session; Enter goes to the find before, Shift+Enter to the next'],
+  [['/'], 'to the filter, or to search; in a session Enter goes to the find before, Shift+Enter to the next'],
   [['a'], 'approve what is in focus, or all that are selected'],
   [['d'], 'deny it, with a word to the agent'],
   [['e'], 'change its arguments, then approve'],
@@ -24,7 +24,6 @@ const KEYS = [
   [['←', '→'], 'replay: event before, next; with Shift the turn'],
   [['1', '2', '3'], 'replay: 1×, 4×, 20×'],
   [['i'], 'inbox'],
-  [['/'], 'to the filter, or to search'],
   [['Esc'], 'back to the fleet; out of a field'],
   [['?'], 'this help'],
 ];
