@@ -147,14 +147,7 @@ impl Control {
     /// # Errors
     /// It may not be given, there is no room, or it cannot be written.
     pub(crate) async fn issue(&self, grant: &Grant<MayControl>, order: Order) -> Result<Command, Refusal> {
-        let session = order.session_id.as_ref().map(Name::as_str);
-        if !grant.may_control(session) {
-            let text = match session {
-                Some(session) => format!("this token may not control session {session}"),
-                None => "this token may control sessions alone: `session_id` must name one".to_owned(),
-            };
-            return Err(Refusal::new(Code::Forbidden, text).with("field", "session_id"));
-        }
+        permitted(grant, order.session_id.as_ref())?;
         self.ask(|desk| Box::pin(desk.issue(order, Timestamp::now()))).await?
     }
 
@@ -456,6 +449,21 @@ fn info(desk: &Desk, name: Name, visible: &Visibility, limit: usize) -> AgentInf
         sessions: sessions.collect(),
         queue,
     }
+}
+
+/// Whether something may be said, listed or decided in a session; in all of them, where none is named.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn permitted(grant: &Grant<MayControl>, session: Option<&Name>) -> Result<(), Refusal> {
+    if grant.may_control(session.map(Name::as_str)) {
+        return Ok(());
+    }
+    let text = match session {
+        Some(session) => format!("this token may not control session {session}"),
+        None => "this token may control sessions alone: `session_id` must name one".to_owned(),
+    };
+    Err(Refusal::new(Code::Forbidden, text).with("field", "session_id"))
 }
 
 /// The desk's task.

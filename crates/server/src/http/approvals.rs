@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     auth::{Attend, Control, Grant},
+    control::permitted,
     views::{Paged, approvals::Filter},
 };
 
@@ -67,11 +68,8 @@ async fn list(
         states,
         before: query.before,
     };
-    if let Some(session) = &filter.session
-        && !grant.may_control(Some(session.as_str()))
-    {
-        let text = format!("this token may not control session {session}");
-        return Err(Refusal::new(Code::Forbidden, text).with("field", "session_id"));
+    if let Some(session) = &filter.session {
+        permitted(&grant, Some(session))?;
     }
     let (Paged { rows, next, .. }, head) = app.control().approvals(&grant, filter, limit).await?;
     Ok(Reply(Approvals {

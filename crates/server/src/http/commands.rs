@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::{Control, Grant},
-    control::{Order, checked},
+    control::{Order, checked, permitted},
     views::commands::Filter,
 };
 
@@ -113,11 +113,8 @@ async fn list(
         states,
         before: query.before,
     };
-    if let Some(session) = &filter.session
-        && !grant.may_control(Some(session.as_str()))
-    {
-        let text = format!("this token may not control session {session}");
-        return Err(Refusal::new(turnwire_proto::Code::Forbidden, text).with("field", "session_id"));
+    if let Some(session) = &filter.session {
+        permitted(&grant, Some(session))?;
     }
     let (commands, head) = app.control().list(&grant, filter, limit).await?;
     let next = (commands.len() >= limit)

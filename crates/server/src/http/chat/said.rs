@@ -9,7 +9,7 @@ use turnwire_proto::{
 use super::super::{App, Refusal, commands::lifetime};
 use crate::{
     auth::{Chat, Control, Grant},
-    control::{Order, checked},
+    control::{Order, checked, permitted},
     views::sessions,
 };
 
@@ -118,15 +118,9 @@ pub(super) async fn ready(
     session: Option<Name>,
     usual: Option<Name>,
 ) -> Result<Ready, Refusal> {
-    if !grant.may_control(session.as_ref().map(Name::as_str)) {
-        let text = session.as_ref().map_or_else(
-            || "this token may control sessions alone: `session_id` must name one".to_owned(),
-            |session| format!("this token may not control session {session}"),
-        );
-        // What was said under an id names its session itself.
-        if session.is_some() || said.id.is_none() {
-            return Err(Refusal::new(Code::Forbidden, text).with("field", "session_id"));
-        }
+    // What was said under an id names its session itself.
+    if session.is_some() || said.id.is_none() {
+        permitted(grant, session.as_ref())?;
     }
     if let Some(id) = said.id
         && let Some(known) = app.control().find(grant, id).await?
