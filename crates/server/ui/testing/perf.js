@@ -5,11 +5,10 @@
 // A release build is what people have: a debug build reads the page anew for each of its parts. Each row says what it must be; the
 // script fails where one is not.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { get } from 'node:http';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
 import { launch, visitor } from './browser.js';
 import { producer } from './events.js';
 import { Server } from './server.js';
@@ -204,14 +203,28 @@ async function flooded(page, server) {
   row(`holes in the newest ${last.length} of them`, holes, '', 1);
 }
 
-/** All that the server gives out of the page, as it gives it. */
-function assets() {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  const names = readdirSync(root, { recursive: true }).map(String);
-  const served = names.filter((name) => /\.(js|mjs|css|html|svg)$/.test(name) && !/^(node_modules|test|testing)\//.test(name));
-  const size = served.reduce((sum, name) => sum + gzipSync(readFileSync(join(root, name))).length, 0);
-  row(`${served.length} files of the page, gzipped`, size / 1000, 'kB', 150);
+/** All that the server gives out of the page, as it sends it. @param {Server} server */
+async function assets(server) {
+  const index = await (await fetch(server.url)).text();
+  const [prefix] = /\/ui\/\w+\//.exec(index) ?? [''];
+  const icons = readdirSync(fileURLToPath(new URL('../icon', import.meta.url)));
+  const parts = new Set([...index.matchAll(/"(\/ui\/[^"]+)"/g)].map(([, part]) => part).concat(icons.map((icon) => `${prefix}icon/${icon}`)));
+  let size = index.length;
+  for (const part of parts) size += await sizeOf(`${server.url}${part}`);
+  row(`${parts.size} files of the page, gzipped`, size / 1000, 'kB', 150);
 }
+
+/** Bytes of an answer's body as they are sent: what fetch gives is unpacked. @param {string} url @returns {Promise<number>} */
+const sizeOf = (url) =>
+  new Promise((done, failed) => {
+    const ask = get(url, { headers: { 'accept-encoding': 'gzip' } }, async (answer) => {
+      let size = 0;
+      for await (const piece of answer) size += piece.length;
+      if (answer.statusCode === 200) done(size);
+      else failed(new Error(`${url}: ${answer.statusCode}`));
+    });
+    ask.on('error', failed);
+  });
 
 const server = await Server.start();
 const browser = await launch();
@@ -226,7 +239,7 @@ try {
   await opened(page, 'in the middle', `#/session/long?at=${middle}`, '.item.marked');
   await flooded(page, server);
   await context.close();
-  assets();
+  await assets(server);
 } finally {
   await browser.close();
   await server.stop();
