@@ -184,17 +184,19 @@ fn push(text: &mut Vec<u8>, line: &Line) {
     }
 }
 
-/// Names are in the order of their making: an id begins with its time.
+/// Names are in the order of their making: an id begins with its time. It is shown only when it is locked.
 fn make(dir: &Path) -> Result<(PathBuf, File), Error> {
-    let path = dir.join(format!("{}.journal", EventId::new()));
+    let hidden = dir.join(format!("{}.new", EventId::new()));
+    let path = hidden.with_extension("journal");
     let file = OpenOptions::new()
         .append(true)
         .read(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(failed("make", &path))?;
-    file.try_lock().map_err(|error| failed("lock", &path)(error.into()))?;
+        .open(&hidden)
+        .map_err(failed("make", &hidden))?;
+    file.try_lock().map_err(|error| failed("lock", &hidden)(error.into()))?;
+    fs::rename(&hidden, &path).map_err(failed("make", &path))?;
     Ok((path, file))
 }
 
