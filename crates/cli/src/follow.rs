@@ -19,6 +19,8 @@ use turnwire_client::{
 };
 use turnwire_watch::{Counts, Options, Source, Stop, Tailer, stop};
 
+/// How long the end waits for what earlier processes left, while the gateway takes it.
+const ORPHANS: Duration = Duration::from_secs(60);
 /// What is written about the spool.
 const ABOUT: &str = "watch";
 
@@ -45,7 +47,7 @@ pub(crate) struct Follower {
     stop: Stop,
     thread: JoinHandle<()>,
     ended: oneshot::Receiver<Result<(), turnwire_watch::Error>>,
-    _orphans: JoinSet<()>,
+    orphans: JoinSet<()>,
 }
 
 impl Follower {
@@ -87,7 +89,7 @@ impl Follower {
             stop,
             thread,
             ended,
-            _orphans: orphans,
+            orphans,
         })
     }
 
@@ -102,13 +104,17 @@ impl Follower {
     }
 
     /// Ends, and waits until the gateway has what was read.
-    pub(crate) async fn end(self, wait: Duration, patience: Patience) -> anyhow::Result<(Flushed, Arc<Spool>)> {
+    pub(crate) async fn end(mut self, wait: Duration, patience: Patience) -> anyhow::Result<(Flushed, Arc<Spool>)> {
         drop(self.stop);
         let thread = self.thread;
         tokio::task::spawn_blocking(move || thread.join())
             .await?
             .map_err(|_| anyhow::anyhow!("following files ended early"))?;
         let flushed = self.publisher.flush(wait, patience).await;
+        if flushed.left == 0 {
+            // What those before it had read, and were killed over.
+            let _ = tokio::time::timeout(wait.min(ORPHANS), self.orphans.join_next()).await;
+        }
         let _ = self.spool.sync();
         drop(self.publisher);
         let _ = self.spool.remove_if_drained();

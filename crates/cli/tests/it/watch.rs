@@ -237,8 +237,6 @@ fn a_large_import_that_is_killed_ten_times_is_complete_and_repeats_nothing() {
         "{summary} {}",
         stderr(&output)
     );
-    // A killed process's spool is drained by those after it.
-    world.turnwire(&["publish", "--drain"]).output().unwrap();
     for file in 0..files {
         let events = events(&world, &format!("f{file}"));
         let want: Vec<String> = (0..each).map(|n| format!("file {file}, line {n}")).collect();
