@@ -280,8 +280,10 @@ impl Tailer {
         let piece = match followed.read(source, as_if, &mut self.buffer) {
             Ok(piece) => piece,
             Err(error) => {
-                // It has just gone, or may not be read; the next look sees.
-                tracing::debug!("{}: {error}", followed.path.display());
+                // It has just gone, which the next look sees, or may not be read.
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    tracing::warn!("{} is not read: {error}", followed.path.display());
+                }
                 return false;
             }
         };

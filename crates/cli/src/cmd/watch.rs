@@ -30,7 +30,12 @@ pub(crate) async fn watch(args: Watch) -> anyhow::Result<ExitCode> {
     let mut ends = Ends::catch()?;
     let sources = sources(&args)?;
     for source in &sources {
-        tracing::info!("following {}", source.root().display());
+        if !source.root().is_dir() {
+            out::say(&format!(
+                "{} is not there: it is followed once it is",
+                source.root().display()
+            ));
+        }
     }
     let finder = gateway::Finder::new(&args.gateway);
     if let (Err(why), false) = (finder.locate(), args.json) {
@@ -129,8 +134,8 @@ async fn draw(counts: &Counts) {
 fn progress(counts: &Counts) -> String {
     let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     let (read, total) = (count(&counts.read), count(&counts.total).max(1));
-    let full = (read.min(total) * BAR / total) as usize;
-    let bar = format!("{}{}", "█".repeat(full), "░".repeat(BAR as usize - full));
+    let full = read.min(total) * BAR / total;
+    let bar: String = (0..BAR).map(|cell| if cell < full { '█' } else { '░' }).collect();
     let mb = |bytes: u64| bytes / 1_000_000;
     format!(
         "{bar} {} of {} MB, {} files, {} lines",
