@@ -314,19 +314,24 @@ impl Transcript {
             page.note(text, &[]);
             return page.aside(|page| self.end_turn(false, Some("interrupted".to_owned()), None, page));
         }
-        // A command of the program's own, and what it printed, ask nothing of the model.
-        if parent.is_none()
-            && !own
-            && ["<local-command-", "<command-name>", "<bash-"]
-                .iter()
-                .any(|it| text.starts_with(it))
-        {
+        let named = line.str("promptId").as_deref().and_then(Name::lossy);
+        let open = page.scribe.turn().map(|turn| turn.id().clone());
+        let working = open.is_some();
+        let current = open.or_else(|| page.scribe.label.clone());
+        let same = named.is_some() && current == named;
+        // A command of the program's own, and what it printed, ask nothing of the model by themselves.
+        let command = ["<local-command-", "<command-name>", "<bash-"]
+            .iter()
+            .any(|it| text.starts_with(it));
+        let id = line.text("promptId").or_else(|| line.text("uuid"));
+        if parent.is_none() && (own || command) && !same && !working {
+            // Should the model answer it all the same, it is not the turn before that goes on.
+            page.scribe.label = None;
+            page.scribe.next_turn.clone_from(&id);
+        }
+        if parent.is_none() && !own && command {
             return page.note(text, &[]);
         }
-        let id = line.text("promptId").or_else(|| line.text("uuid"));
-        let open = page.scribe.turn().map(|turn| turn.id().clone());
-        let current = open.or_else(|| page.scribe.label.clone());
-        let same = current.is_some() && current == line.str("promptId").as_deref().and_then(Name::lossy);
         if parent.is_none() && !own && !same {
             page.scribe.label = None;
             self.count(page);

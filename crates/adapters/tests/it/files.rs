@@ -104,3 +104,58 @@ fn a_subagents_events_are_of_the_call_that_started_it() {
     let none = [Kind::SESSION_START, Kind::TURN_START, Kind::TURN_END];
     assert!(events.iter().all(|(_, event)| !none.contains(&event.kind)));
 }
+
+#[test]
+fn what_a_command_makes_the_model_say_is_a_turn_of_its_own_and_what_a_stop_hook_does_is_not() {
+    let line = |kind: &str, uuid: &str, more: &str| {
+        format!(
+            r#"{{"type":"{kind}","uuid":"{uuid}","sessionId":"s","timestamp":"2026-11-20T09:32:38Z","cwd":"/p",{more}}}"#
+        )
+    };
+    let says = |uuid: &str, stop: &str| {
+        let message = format!(
+            r#""message":{{"id":"{uuid}","role":"assistant","model":"m","stop_reason":"{stop}","content":[{{"type":"text","text":"{uuid}"}}]}}"#
+        );
+        line("assistant", uuid, &message)
+    };
+    let asks = |uuid: &str, turn: &str, more: &str, text: &str| {
+        let more = format!(r#""promptId":"{turn}",{more}"message":{{"role":"user","content":"{text}"}}"#);
+        line("user", uuid, &more)
+    };
+    let lines = [
+        asks("u1", "one", "", "go"),
+        says("a1", "end_turn"),
+        asks("u2", "one", r#""isMeta":true,"#, "a stop hook wants more"),
+        says("a2", "end_turn"),
+        asks("u3", "two", "", "<command-name>/review</command-name>"),
+        asks("u4", "two", r#""isMeta":true,"#, "what the command says"),
+        says("a3", "end_turn"),
+        asks("u5", "three", "", "go on"),
+        says("a4", "tool_use"),
+        asks("u6", "three", "", "[Request interrupted by user]"),
+    ];
+    let mut filed = Filed::new("file", by_name("claude-transcript").unwrap(), Context::default());
+    let mut out = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        let at = turnwire_proto::Timestamp::UNIX_EPOCH;
+        filed.line(place as u64, line.as_bytes(), at, &mut out);
+    }
+    let told: Vec<String> = out
+        .iter()
+        .filter(|event| [Kind::TURN_START, Kind::TURN_END, Kind::MESSAGE].contains(&event.kind))
+        .map(|event| {
+            format!(
+                "{} {}",
+                event.kind,
+                event.turn_id.as_ref().map_or("-", |turn| turn.as_str())
+            )
+        })
+        .collect();
+    let want = [
+        ["turn_start one", "message one", "message one", "turn_end one"].as_slice(),
+        &["message one", "message one"],
+        &["message -", "turn_start two", "message two", "turn_end two"],
+        &["turn_start three", "message three", "message three", "turn_end three"],
+    ];
+    assert_eq!(told, want.concat());
+}
