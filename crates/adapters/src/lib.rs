@@ -18,12 +18,14 @@ mod codex;
 mod codex_app;
 mod command;
 mod detect;
+mod fact;
 mod fit;
 mod gemini;
 pub mod hooks;
 mod lines;
 mod native;
 mod opencode;
+pub mod otlp;
 mod reader;
 #[cfg(feature = "recordings")]
 pub mod recordings;

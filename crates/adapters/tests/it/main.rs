@@ -6,4 +6,5 @@ mod every_adapter;
 mod goldens;
 mod hooks;
 mod odd_turns;
+mod otlp;
 mod recordings;
