@@ -18,6 +18,7 @@ mod loose;
 mod messages;
 mod metrics;
 mod page;
+mod size;
 mod wire;
 
 use std::collections::HashMap;
@@ -59,23 +60,36 @@ pub enum Encoding {
     Json,
 }
 
-/// A body that is no request of this signal in this encoding.
-#[derive(Debug)]
-pub struct Malformed(String);
+/// Records of one request. An exporter's batch has 512 where nobody says otherwise.
+pub const MAX_RECORDS: usize = 50_000;
 
-impl std::fmt::Display for Malformed {
+/// Why nothing of a request is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The body is no request of this signal in this encoding.
+    Malformed(String),
+    /// It has more than [`MAX_RECORDS`].
+    TooMany,
+}
+
+impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Malformed(why) => write!(f, "the body is no OTLP request: {why}"),
+            Self::TooMany => write!(f, "the request has more than the limit of {MAX_RECORDS} records"),
+        }
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for Refused {}
 
 /// What a request tells.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// Its events, in its order.
     pub events: Vec<NewEvent>,
+    /// For each event, the records that it stands for: those of a record's other events are 0.
+    pub records_of: Vec<u64>,
     /// Log records, spans or points of metrics.
     pub records: u64,
     /// Those of which no more is known than that they came.
@@ -85,8 +99,11 @@ pub struct Told {
 /// Reads one request, which came at `at`.
 ///
 /// # Errors
-/// The body cannot be decoded: then nothing of it is read.
-pub fn read(signal: Signal, encoding: Encoding, body: &[u8], at: Timestamp) -> Result<Told, Malformed> {
+/// See [`Refused`].
+pub fn read(signal: Signal, encoding: Encoding, body: &[u8], at: Timestamp) -> Result<Told, Refused> {
+    if size::is_too_much(encoding, body) {
+        return Err(Refused::TooMany);
+    }
     let mut told = Told::default();
     match signal {
         Signal::Logs => logs(&decode::<Logs>(encoding, body)?, at, &mut told),
@@ -96,14 +113,14 @@ pub fn read(signal: Signal, encoding: Encoding, body: &[u8], at: Timestamp) -> R
     Ok(told)
 }
 
-fn decode<T: Message + DeserializeOwned + Default>(encoding: Encoding, body: &[u8]) -> Result<T, Malformed> {
+fn decode<T: Message + DeserializeOwned + Default>(encoding: Encoding, body: &[u8]) -> Result<T, Refused> {
     match encoding {
-        Encoding::Protobuf => T::decode(body).map_err(|error| Malformed(error.to_string())),
+        Encoding::Protobuf => T::decode(body).map_err(|error| Refused::Malformed(error.to_string())),
         // By itself serde would take a list of fields for the object, too.
         Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => {
-            Err(Malformed("the body is not a JSON object".to_owned()))
+            Err(Refused::Malformed("the body is not a JSON object".to_owned()))
         }
-        Encoding::Json => serde_json::from_slice(body).map_err(|error| Malformed(error.to_string())),
+        Encoding::Json => serde_json::from_slice(body).map_err(|error| Refused::Malformed(error.to_string())),
     }
 }
 
@@ -267,6 +284,7 @@ fn log(origin: Origin<'_>, record: &LogRecord, seen: &TracesSeen<'_>, said: &mut
         digest: said.digest(origin, record),
         span: hex(&record.span_id),
         count: 0,
+        records: 1,
         raw: Some(page::raw(origin, "logRecord", &Fields::of_log(record))),
         told,
     };
@@ -327,6 +345,7 @@ fn one_span(origin: Origin<'_>, span: &Span, seen: &TracesSeen<'_>, said: &mut S
         digest: said.digest(origin, span),
         span: hex(&span.span_id),
         count: 0,
+        records: 1,
         raw: Some(page::raw(origin, "span", &Fields::of_span(span))),
         told,
     };
@@ -344,7 +363,7 @@ fn one_span(origin: Origin<'_>, span: &Span, seen: &TracesSeen<'_>, said: &mut S
 ///
 /// # Errors
 /// The body cannot be decoded.
-pub fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Vec<u8>, Malformed> {
+pub fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Vec<u8>, Refused> {
     Ok(match signal {
         Signal::Logs => decode::<Logs>(Encoding::Json, json)?.encode_to_vec(),
         Signal::Traces => decode::<Traces>(Encoding::Json, json)?.encode_to_vec(),

@@ -99,6 +99,9 @@ pub(crate) struct Serve {
         value_name = "ADDR:PORT"
     )]
     pub listen: SocketAddr,
+    /// Where to take OTLP over gRPC, too, such as 127.0.0.1:4317 (over HTTP it is always taken)
+    #[arg(long, env = "TURNWIRE_OTLP_GRPC", value_name = "ADDR:PORT")]
+    pub otlp_grpc: Option<SocketAddr>,
     /// Where the log and all else is kept [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
     #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,

@@ -61,6 +61,7 @@ fn one(origin: Origin<'_>, metric: &Metric, said: &mut Said, at: Timestamp, told
             digest: format!("{digest} {number}"),
             span: String::new(),
             count: 0,
+            records: points.len() as u64,
             raw: Some(raw(origin, metric, kind, &points)),
             told,
         };

@@ -74,6 +74,8 @@ pub(super) struct Page<'a> {
     pub(super) span: String,
     /// Events so far.
     pub(super) count: u32,
+    /// Records that it is made of, until an event stands for them.
+    pub(super) records: u64,
     /// The record, until an event has taken it.
     pub(super) raw: Option<String>,
     pub(super) told: &'a mut Told,
@@ -128,6 +130,7 @@ impl Page<'_> {
     fn write_as<T: Serialize>(&mut self, id: EventId, kind: Kind, body: &T, more: &[(&'static str, Option<Json>)]) {
         let data = fit::body(with(body, more));
         let raw = self.raw.take().and_then(|text| fit::raw(&text, data.get().len()));
+        self.told.records_of.push(std::mem::take(&mut self.records));
         self.told.events.push(NewEvent {
             id,
             agent: self.agent.clone(),

@@ -74,8 +74,12 @@ fn check(told: &Told) {
         publishable("otlp", event);
         assert!(event.session_id.is_some(), "an event without a session is public");
     }
-    let raws = told.events.iter().filter(|event| event.raw.is_some()).count();
-    assert!(raws as u64 <= told.records + told.events.len() as u64);
+    assert_eq!(told.records_of.len(), told.events.len());
+    assert_eq!(
+        told.records_of.iter().sum::<u64>(),
+        told.records,
+        "each record is in one event"
+    );
 }
 
 fn show(event: &NewEvent) -> String {

@@ -12,6 +12,7 @@ mod managed;
 mod metrics;
 mod observer;
 mod opening;
+mod otlp;
 mod places;
 mod pruned;
 mod publish;
