@@ -200,7 +200,9 @@ fn agent(vendor: Vendor, attrs: &Attrs<'_>) -> Option<Name> {
         (_, Some(agent)) => Some(agent.to_owned()),
         (_, None) => attrs.text("gen_ai.agent.name").or_else(|| attrs.text("service.name")),
     });
-    said.and_then(|name| Name::lossy(&name))
+    // An SDK that was told no service makes up a name for it.
+    said.filter(|name| !name.starts_with("unknown_service"))
+        .and_then(|name| Name::lossy(&name))
 }
 
 fn moment(nanos: u64) -> Option<Timestamp> {

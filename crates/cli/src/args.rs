@@ -1,6 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
 mod agent;
+mod connect;
 mod hooks;
 mod limits;
 mod send;
@@ -19,6 +20,7 @@ use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
 pub(crate) use agent::Agent;
+pub(crate) use connect::{Connect, Shell as ConnectShell, Who as ConnectWho};
 pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
@@ -46,6 +48,7 @@ pub(crate) enum Command {
     /// Put hooks into Claude Code's settings, take them out, or show them
     #[command(subcommand)]
     Hooks(Hooks),
+    Connect(Connect),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
