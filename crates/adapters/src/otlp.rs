@@ -6,8 +6,8 @@
 //!   kind `raw`, a line of text becomes a `note`. Metrics become `raw`, one event for each session in each metric.
 //! - An event's id is made of its record: a request that comes again, in whichever encoding, writes nothing twice. What a span and a
 //!   log record both tell has one id, made of the span's.
-//! - Every event has a session: the vendor's, else its trace, else [`NO_SESSION`]. A span that names no conversation is in that which
-//!   another record of its trace in the same request names.
+//! - Every event has a session: the vendor's, else its trace, else [`NO_SESSION`]. A record that names no conversation is in that which
+//!   another record of its trace in the same request names; of a known agent, whose process is in one conversation, of its process.
 
 mod attrs;
 mod claude;
@@ -31,7 +31,7 @@ use self::{
     attrs::{Attrs, Fields},
     loose::hex,
     page::{Page, Said},
-    wire::{KeyValue, LogRecord, Logs, Metrics, Resource, Scope, Span, Traces},
+    wire::{KeyValue, LogRecord, Logs, Metrics, Resource, ResourceLogs, Scope, Span, Traces},
 };
 use crate::fit;
 
@@ -239,32 +239,52 @@ impl<'a> TracesSeen<'a> {
     }
 }
 
+/// Records of one resource, each with where it stands.
+fn records(of: &ResourceLogs) -> impl Iterator<Item = (Origin<'_>, &LogRecord)> {
+    of.scope_logs.iter().flat_map(|scope| {
+        let origin = Origin::new(of.resource.as_ref(), scope.scope.as_ref());
+        scope.log_records.iter().map(move |record| (origin, record))
+    })
+}
+
 fn logs(request: &Logs, at: Timestamp, told: &mut Told) {
-    let records = || {
-        request.resource_logs.iter().flat_map(|resource| {
-            resource.scope_logs.iter().flat_map(move |scope| {
-                let origin = Origin::new(resource.resource.as_ref(), scope.scope.as_ref());
-                scope.log_records.iter().map(move |record| (origin, record))
-            })
-        })
-    };
     let mut seen = TracesSeen::default();
-    for (origin, record) in records() {
+    for (origin, record) in request.resource_logs.iter().flat_map(records) {
         if let Some(trace) = seen.of(&record.trace_id) {
-            trace.session = trace
-                .session
-                .take()
-                .or_else(|| conversation(&origin.attrs(&record.attributes)));
+            let named = || conversation(&origin.attrs(&record.attributes));
+            trace.session = trace.session.take().or_else(named);
         }
     }
     let mut said = Said::default();
-    for (origin, record) in records() {
-        told.records += 1;
-        log(origin, record, &seen, &mut said, at, told);
+    for resource in &request.resource_logs {
+        let process = process(resource);
+        for (origin, record) in records(resource) {
+            told.records += 1;
+            log(origin, record, &seen, process.as_ref(), &mut said, at, told);
+        }
     }
 }
 
-fn log(origin: Origin<'_>, record: &LogRecord, seen: &TracesSeen<'_>, said: &mut Said, at: Timestamp, told: &mut Told) {
+/// The conversation of a process of a known agent: the one that its records name.
+fn process(of: &ResourceLogs) -> Option<Name> {
+    let origin = Origin::new(of.resource.as_ref(), None);
+    if origin.vendor("") == Vendor::Other {
+        return None;
+    }
+    let mut named = records(of).filter_map(|(origin, record)| conversation(&origin.attrs(&record.attributes)));
+    let first = named.next()?;
+    named.all(|other| other == first).then_some(first)
+}
+
+fn log(
+    origin: Origin<'_>,
+    record: &LogRecord,
+    seen: &TracesSeen<'_>,
+    process: Option<&Name>,
+    said: &mut Said,
+    at: Timestamp,
+    told: &mut Told,
+) {
     let attrs = origin.attrs(&record.attributes);
     let body = record.body.as_ref().and_then(attrs::text_of);
     // Codex has a place in its source as `eventName`; older programs have none, and what they say is the body.
@@ -278,7 +298,7 @@ fn log(origin: Origin<'_>, record: &LogRecord, seen: &TracesSeen<'_>, said: &mut
     let mut page = Page {
         source: Name::new(source).expect("a literal name"),
         agent: agent(vendor, &attrs),
-        session: seen.session(conversation(&attrs), &record.trace_id),
+        session: seen.session(conversation(&attrs).or_else(|| process.cloned()), &record.trace_id),
         turn: None,
         at: moment(record.time_unix_nano)
             .or_else(|| moment(record.observed_time_unix_nano))

@@ -2,7 +2,7 @@
 //!
 //! What is particular to it:
 //! - The session is an attribute of the resource; `prompt_id` is the turn's. A turn's end is not told.
-//! - A tool call is told when it has ended, and without the model's id of it: it has that of its span, else of its record.
+//! - A tool call is told when it has ended, and without the model's id of it: its arguments say which one it is.
 //! - An answer's text is in `response_text`, as the pieces of JSON that came. Tokens sent include those from a cache.
 //! - Each request is told once more as an event of the GenAI conventions, which counts nothing.
 
@@ -179,7 +179,7 @@ fn call(attrs: &Attrs<'_>, page: &mut Page<'_>) {
     let denied = attrs.is("decision", "reject").then(|| "denied".to_owned());
     let body = ToolCall {
         tool,
-        tool_call_id: attrs.text("call_id").unwrap_or_else(|| page.own_name()),
+        tool_call_id: attrs.text("call_id").unwrap_or_default(),
         success,
         duration_ms: attrs.u64("duration_ms"),
         output: None,

@@ -216,8 +216,8 @@ fn a_tool_call_of_an_agent_has_the_vendors_id_its_outcome_and_its_time() {
     assert_eq!(calls[0].tool_call_id, "call_mock00000005");
     assert!(calls[0].output.as_ref().unwrap().get().contains("hello"));
     let calls: Vec<ToolCall> = bodies_of(&told(&body("gemini-otlp/http/002-logs.json")), &Kind::TOOL_CALL);
-    let ids: HashSet<_> = calls.iter().map(|call| &call.tool_call_id).collect();
-    assert_eq!((calls.len(), ids.len()), (4, 4));
+    // It does not tell the ids, and none is made up: another source may know them.
+    assert!(calls.len() == 4 && calls.iter().all(|call| call.tool_call_id.is_empty()));
 }
 
 #[test]

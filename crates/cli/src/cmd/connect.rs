@@ -101,8 +101,12 @@ fn refused(error: Error) -> anyhow::Error {
 }
 
 fn told(args: &Connect, url: &str, token: Option<&str>) -> Told {
-    // Values of this variable are percent-encoded.
-    let headers = token.map(|token| ("OTEL_EXPORTER_OTLP_HEADERS", format!("Authorization=Bearer%20{token}")));
+    // Values of this variable are percent-encoded; Claude Code takes them as they are.
+    let space = if args.who == Who::Claude { " " } else { "%20" };
+    let headers = token.map(|token| {
+        let value = format!("Authorization=Bearer{space}{token}");
+        ("OTEL_EXPORTER_OTLP_HEADERS", value)
+    });
     let agent = args.agent.as_ref().map(|name| {
         (
             "OTEL_RESOURCE_ATTRIBUTES",
