@@ -13,6 +13,7 @@ mod metrics;
 mod observer;
 mod opening;
 mod otlp;
+mod otlp_grpc;
 mod places;
 mod pruned;
 mod publish;

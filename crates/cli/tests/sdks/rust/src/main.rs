@@ -20,7 +20,11 @@ fn exporters(wire: &str) -> Fallible<(SpanExporter, LogExporter, MetricExporter)
             MetricExporter::builder().with_tonic().build()?,
         ));
     }
-    let protocol = if wire == "json" { Protocol::HttpJson } else { Protocol::HttpBinary };
+    let protocol = if wire == "json" {
+        Protocol::HttpJson
+    } else {
+        Protocol::HttpBinary
+    };
     Ok((
         SpanExporter::builder().with_http().with_protocol(protocol).build()?,
         LogExporter::builder().with_http().with_protocol(protocol).build()?,
