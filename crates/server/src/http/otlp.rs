@@ -129,7 +129,7 @@ async fn take(
     let aside = packing != Packing::Plain || body.len() > ASIDE;
     let decode = move || {
         let body = unpack::unpack(packing, &body, limits::OTLP_BYTES)?;
-        read(signal, encoding, &body, at).map_err(refused)
+        read(signal, encoding, &body, at).map_err(|why| refused(&why))
     };
     let told = if aside {
         let waiting = timeout(app.limits().body_time, DECODING.acquire()).await;
@@ -152,7 +152,7 @@ async fn take(
     Ok(partial)
 }
 
-fn refused(why: Refused) -> Refusal {
+fn refused(why: &Refused) -> Refusal {
     let text = why.to_string();
     match why {
         Refused::Malformed(_) => Refusal::field("body", text),
