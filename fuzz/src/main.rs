@@ -4,6 +4,7 @@ mod adapters;
 mod cursors;
 mod hooks;
 mod hub;
+mod otlp;
 mod publish;
 mod query;
 mod sse;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use turnwire_adapters::ADAPTERS;
 
-use crate::{adapters, cursors, hooks, publish, query, sse};
+use crate::{adapters, cursors, hooks, otlp, publish, query, sse};
 
 /// Real output of each agent, with what must come of it.
 const RECORDINGS: &str = "../crates/adapters/fixtures";
@@ -53,6 +53,17 @@ pub(crate) fn all() -> Vec<Target> {
     let mut payloads = Target::new("hooks", hooks::run);
     payloads.seeds.push(format!("{RECORDINGS}/claude-hooks"));
     all.push(payloads);
+    let mut requests = Target::new("otlp", otlp::run);
+    for run in [
+        "claude-otlp/http-json-details",
+        "claude-otlp/http-protobuf",
+        "codex-otlp/http-binary",
+        "gemini-otlp/http",
+        "genai-otlp/documented",
+    ] {
+        requests.seeds.push(format!("{RECORDINGS}/{run}"));
+    }
+    all.push(requests);
     for spec in ADAPTERS {
         let mut target = Target::new(&format!("adapter-{}", spec.name), |output| {
             adapters::named(spec, output)

@@ -1,5 +1,7 @@
 //! Every test there is, in one command: sets up what the suites need, runs them, prints one table.
 
+mod sdks;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -49,6 +51,12 @@ const NPM: Program = Program {
 const CHROMIUM: Program = Program {
     commands: &["chromium", "chromium-browser", "google-chrome"],
     package: "chromium",
+    least: 0,
+};
+
+const PYTHON: Program = Program {
+    commands: &["python3"],
+    package: "python3-venv",
     least: 0,
 };
 
@@ -149,6 +157,12 @@ const SUITES: &[Suite] = &[
         needs: &[&NODE, &NPM],
         packages: Some(&AGENTS),
         run: agents,
+    },
+    Suite {
+        name: "sdks",
+        needs: &[&NODE, &NPM, &PYTHON],
+        packages: Some(&sdks::SDKS),
+        run: |_| sdks::run(),
     },
 ];
 

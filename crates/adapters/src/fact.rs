@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use turnwire_proto::EventId;
 
 /// A UUID v8 (RFC 9562, 5.8) of these parts' hash. The domain keeps sources apart that name things alike.
-pub(crate) fn id<'a>(domain: &str, parts: impl IntoIterator<Item = &'a &'a str>) -> EventId {
+pub(crate) fn id<'a>(domain: &str, parts: impl IntoIterator<Item = &'a str>) -> EventId {
     let mut hash = Sha256::new();
     hash.update(domain.as_bytes());
     for part in parts {

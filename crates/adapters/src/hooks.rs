@@ -16,11 +16,10 @@ use turnwire_proto::{Defaults, Empty, EventId, Json, Kind, Name, NewEvent, Objec
 pub use answer::{Verdict, answer};
 pub use claude::claude;
 
-use crate::{fact, fit, scribe::with};
+use crate::{fact::id, fit, scribe::with};
 
-/// What the ids of events are made for here.
+/// What sets these ids apart from those of other sources.
 const DOMAIN: &str = "turnwire hook";
-
 /// The session of payloads that name none.
 pub const NO_SESSION: &str = "hooks-without-a-session";
 
@@ -113,7 +112,7 @@ impl<'a> Sheet<'a> {
     /// The same id for whoever tells of the same thing.
     fn keyed(&self, kind: &Kind, key: &[&str]) -> EventId {
         let own = [self.session.as_str(), kind.as_str()];
-        fact::id(DOMAIN, own.iter().chain(key))
+        id(DOMAIN, own.iter().chain(key).copied())
     }
 
     /// The same id for each try of this delivery.
@@ -121,7 +120,7 @@ impl<'a> Sheet<'a> {
         self.unkeyed += 1;
         let delivery = self.delivery.id.to_string();
         let number = self.unkeyed.to_string();
-        fact::id(DOMAIN, [&*delivery, &*number].iter())
+        id(DOMAIN, [&*delivery, &*number])
     }
 
     /// Writes an event that is known by `key`, in its session and of its kind; one without a key by its delivery.

@@ -29,6 +29,7 @@ mod lines;
 mod mapped;
 mod native;
 mod opencode;
+pub mod otlp;
 mod reader;
 #[cfg(feature = "recordings")]
 pub mod recordings;

@@ -1,6 +1,7 @@
 //! What may be typed: one struct a command, each with examples in its help.
 
 mod agent;
+mod connect;
 mod hooks;
 mod limits;
 mod send;
@@ -20,6 +21,7 @@ use turnwire_proto::{Kind, Name, Scope, Seq};
 
 use crate::exit;
 pub(crate) use agent::Agent;
+pub(crate) use connect::{Connect, Shell as ConnectShell, Who as ConnectWho};
 pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     /// Put hooks into Claude Code's settings, take them out, or show them
     #[command(subcommand)]
     Hooks(Hooks),
+    Connect(Connect),
     Tail(Tail),
     Sessions(Sessions),
     Show(Show),
@@ -102,6 +105,9 @@ pub(crate) struct Serve {
         value_name = "ADDR:PORT"
     )]
     pub listen: SocketAddr,
+    /// Where to take OTLP over gRPC, too, such as 127.0.0.1:4317 (over HTTP it is always taken)
+    #[arg(long, env = "TURNWIRE_OTLP_GRPC", value_name = "ADDR:PORT")]
+    pub otlp_grpc: Option<SocketAddr>,
     /// Where the log and all else is kept [default: $XDG_DATA_HOME/turnwire or ~/.local/share/turnwire]
     #[arg(long, env = "TURNWIRE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data_dir: Option<PathBuf>,

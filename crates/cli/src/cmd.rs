@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 mod approvals;
 mod completions;
+mod connect;
 mod demo;
 mod doctor;
 mod hook;
@@ -34,6 +35,7 @@ pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => watch::watch(args).await,
         Command::Hook(args) => hook::hook(args).await,
         Command::Hooks(args) => hooks::hooks(args),
+        Command::Connect(args) => connect::connect(args).await,
         Command::Tail(args) => tail::tail(args).await,
         Command::Sessions(args) => sessions::sessions(args).await,
         Command::Show(args) => show::show(args).await,

@@ -9,6 +9,8 @@ pub const LEVELS: usize = 100;
 pub const BATCH_EVENTS: usize = 10_000;
 /// Bytes of one publish that is not streamed.
 pub const BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of one OTLP request, before and after it is unpacked.
+pub const OTLP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a name: agent, session, turn, source.
 pub const NAME: usize = 256;
 /// Bytes of a kind.

@@ -86,6 +86,12 @@ pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// One call of a hook of Claude Code.
 pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
+/// Log records, as OTLP over HTTP has them.
+pub const OTLP_LOGS: &str = "/v1/logs";
+/// Spans, likewise.
+pub const OTLP_TRACES: &str = "/v1/traces";
+/// Metrics, likewise.
+pub const OTLP_METRICS: &str = "/v1/metrics";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -144,6 +150,9 @@ pub const API: &[&str] = &[
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
     HOOKS_CLAUDE,
+    OTLP_LOGS,
+    OTLP_TRACES,
+    OTLP_METRICS,
     HEALTHZ,
     READYZ,
     METRICS,

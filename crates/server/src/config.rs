@@ -17,7 +17,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Whether `listen` may be beyond loopback.
+    /// The address to listen on for OTLP over gRPC; without one it is not taken. Over HTTP it always is.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Whether these may be beyond loopback.
     pub allow_remote: bool,
     /// Whether tokens are asked for. Without, only loopback is listened on.
     pub auth: bool,
@@ -40,6 +42,7 @@ impl Config {
         Self {
             data_dir,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8876)),
+            otlp_grpc: None,
             allow_remote: false,
             auth: true,
             allowed_hosts: Vec::new(),

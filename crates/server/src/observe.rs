@@ -119,6 +119,10 @@ metrics! {
     hooks_unknown: Count = "hooks_unknown", "Calls of agents' hooks that were not understood, and kept as they are";
     /// Hooks that wait for a decision.
     hooks_waiting: Gauge = "hooks_waiting", "Calls of agents' hooks that wait for a person's decision";
+    /// Records of OpenTelemetry that were taken, by signal.
+    otlp_records: CountBy = "otlp_records", "Log records, spans and points of metrics that were taken by OTLP, by signal";
+    /// Of these, those that were not understood.
+    otlp_unknown: Count = "otlp_unknown", "Records taken by OTLP that were not understood, and kept as they are";
     /// How far the views are behind.
     views_lag: Gauge = "views_lag", "Events that the views have not yet folded";
 }

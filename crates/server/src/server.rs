@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     control::Control,
     deliver::{Front, Reactor, serve},
-    http::{app, guard},
+    http::{app, guard, otlp::grpc},
     hub::Hub,
     notify::{self, InvalidTarget},
     observe::Metrics,
@@ -81,6 +81,9 @@ pub struct Ready {
     /// Its version.
     #[serde(default)]
     pub version: String,
+    /// Where it takes OTLP over gRPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc: Option<String>,
 }
 
 /// The file in the data directory that says where the running server is.
@@ -105,9 +108,9 @@ impl Server {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // An address that is taken or refused is met before any file is made.
-        let listener = listen(&config).await?;
+        let listeners = listen(&config).await?;
         let log = open_log(&config).await?;
-        Self::serve(config, listener, log).await
+        Self::serve(config, listeners, log).await
     }
 
     /// The same over another log than the one in the data directory.
@@ -115,11 +118,12 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub async fn start_with(config: Config, log: Arc<dyn Log>) -> Result<Self, StartError> {
-        let listener = listen(&config).await?;
-        Self::serve(config, listener, log).await
+        let listeners = listen(&config).await?;
+        Self::serve(config, listeners, log).await
     }
 
-    async fn serve(config: Config, listener: TcpListener, log: Arc<dyn Log>) -> Result<Self, StartError> {
+    async fn serve(config: Config, listeners: Listeners, log: Arc<dyn Log>) -> Result<Self, StartError> {
+        let Listeners { http: listener, grpc } = listeners;
         let address = listener.local_addr().map_err(|source| io("listen", source))?;
         let (tasks, metrics) = (Tasks::default(), Arc::new(Metrics::default()));
         let dir = config.data_dir.clone();
@@ -139,13 +143,7 @@ impl Server {
             .map_err(|source| io("start delivery", source))?;
         let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
         let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
-        let mut policy = guard::Policy::new(address);
-        for host in &config.allowed_hosts {
-            policy = policy.allow_host(host)?;
-        }
-        for origin in &config.allowed_origins {
-            policy = policy.allow_origin(origin)?;
-        }
+        let policy = policy(&config, address)?;
         let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
         let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
         if let Some(kv) = kv {
@@ -170,14 +168,24 @@ impl Server {
             tasks: tasks.clone(),
             checking: tokio::sync::Mutex::default(),
         };
-        let router = app::router(app::App::new(parts), policy);
-        let front = Arc::new(Front {
-            router,
-            reactor,
-            limits,
-            metrics: metrics.clone(),
-            tasks: tasks.clone(),
-        });
+        let (app, reactor) = (app::App::new(parts), Arc::new(reactor));
+        let front = |router| {
+            Arc::new(Front {
+                router,
+                reactor: reactor.clone(),
+                limits,
+                metrics: metrics.clone(),
+                tasks: tasks.clone(),
+            })
+        };
+        let mut otlp_grpc = None;
+        if let Some(listener) = grpc {
+            let address = listener.local_addr().map_err(|source| io("listen", source))?;
+            let router = grpc::router(app.clone(), self::policy(&config, address)?);
+            tasks.spawn("accept grpc", serve(front(router), listener));
+            otlp_grpc = Some(format!("http://{address}"));
+        }
+        let front = front(app::router(app, policy));
         tasks.spawn("accept", serve(front.clone(), listener));
         tasks.spawn_until_stop("auth", auth.clone().keep());
         tasks.spawn_until_stop(
@@ -190,6 +198,7 @@ impl Server {
             data_dir: dir.display().to_string(),
             epoch,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            otlp_grpc,
         };
         write_ready(&dir, &ready).map_err(|source| io(&format!("write {SERVER_FILE}"), source))?;
         Ok(Self {
@@ -259,8 +268,23 @@ fn io(doing: &str, source: std::io::Error) -> StartError {
     }
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, StartError> {
-    let address = config.listen;
+/// What a server listens on.
+struct Listeners {
+    http: TcpListener,
+    /// OTLP over gRPC.
+    grpc: Option<TcpListener>,
+}
+
+async fn listen(config: &Config) -> Result<Listeners, StartError> {
+    let http = listen_on(config, config.listen).await?;
+    let grpc = match config.otlp_grpc {
+        Some(address) => Some(listen_on(config, address).await?),
+        None => None,
+    };
+    Ok(Listeners { http, grpc })
+}
+
+async fn listen_on(config: &Config, address: SocketAddr) -> Result<TcpListener, StartError> {
     if !address.ip().is_loopback() {
         if !config.auth {
             return Err(StartError::Open(address));
@@ -272,6 +296,18 @@ async fn listen(config: &Config) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen { address, source })
+}
+
+/// Whom the guard lets pass at this address.
+fn policy(config: &Config, address: SocketAddr) -> Result<guard::Policy, guard::InvalidPolicy> {
+    let mut policy = guard::Policy::new(address);
+    for host in &config.allowed_hosts {
+        policy = policy.allow_host(host)?;
+    }
+    for origin in &config.allowed_origins {
+        policy = policy.allow_origin(origin)?;
+    }
+    Ok(policy)
 }
 
 async fn open_log(config: &Config) -> Result<Arc<dyn Log>, StartError> {

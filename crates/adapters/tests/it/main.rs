@@ -7,4 +7,5 @@ mod files;
 mod goldens;
 mod hooks;
 mod odd_turns;
+mod otlp;
 mod recordings;

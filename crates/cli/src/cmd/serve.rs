@@ -32,6 +32,7 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     let mut ends = Ends::catch()?;
     let mut config = Config::new(gateway::data_dir(args.data_dir.as_deref())?);
     config.listen = args.listen;
+    config.otlp_grpc = args.otlp_grpc;
     config.allow_remote = args.allow_remote;
     config.auth = !args.no_auth;
     config.allowed_hosts.clone_from(&args.allow_host);
@@ -62,9 +63,13 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     let follower = follow(sources, &data_dir)?;
     let ready = server.ready();
     if args.json {
-        out::print_json(&json!({
+        let mut said = json!({
             "url": ready.url, "pid": ready.pid, "data_dir": ready.data_dir, "epoch": ready.epoch,
-        }))?;
+        });
+        if let Some(url) = &ready.otlp_grpc {
+            said["otlp_grpc"] = json!(url);
+        }
+        out::print_json(&said)?;
     } else {
         let link = match args.no_auth {
             true => None,

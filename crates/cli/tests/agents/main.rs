@@ -38,6 +38,8 @@ mod opencode_agent;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod reporting;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 #[path = "../it/world.rs"]

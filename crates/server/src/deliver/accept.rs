@@ -36,7 +36,7 @@ const VANISHED: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) router: Router,
-    pub(crate) reactor: Reactor,
+    pub(crate) reactor: Arc<Reactor>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tasks: Tasks,

@@ -14,6 +14,7 @@ mod health;
 mod history;
 mod hooks;
 mod intake;
+pub(crate) mod otlp;
 pub mod pair;
 mod query;
 mod refusal;

@@ -12,6 +12,8 @@ mod managed;
 mod metrics;
 mod observer;
 mod opening;
+mod otlp;
+mod otlp_grpc;
 mod places;
 mod pruned;
 mod publish;
