@@ -36,6 +36,13 @@ impl Told {
         self.0.iter().any(|(name, told)| name == source && told & what == what)
     }
 
+    /// In the order of the alphabet, which does not tell who was first.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let mut sources: Vec<_> = self.0.iter().map(|(source, _)| source.clone()).collect();
+        sources.sort();
+        sources
+    }
+
     pub(super) fn add(&mut self, source: &str, what: u8) {
         if let Some((_, told)) = self.0.iter_mut().find(|(name, _)| name == source) {
             *told |= what;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use turnwire_proto::{Event, Json, Seq, Timestamp};
 
 pub(super) use self::fold::{Change, Counted, begin, end};
-use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq};
+use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq, told::Told};
 
 /// Tools that a turn's breakdown names: those used most.
 const TOOLS: u32 = 100;
@@ -81,11 +81,13 @@ pub(crate) struct Call {
     start_seq: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_seq: Option<Seq>,
+    /// Who tells of it.
+    sources: Vec<String>,
 }
 
 const COLUMNS: &str =
     "call_id, coalesce((SELECT t.turn_id FROM turns AS t WHERE t.seq = turn), turn_id) AS turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
-    duration_ms, success, seq, last_seq, start_seq, end_seq";
+    duration_ms, success, seq, last_seq, start_seq, end_seq, told";
 
 fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
     let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
@@ -120,6 +122,7 @@ fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
         last_seq: row.get(15).map(to_seq)?,
         start_seq: place(16)?,
         end_seq: place(17)?,
+        sources: Told::read(row.get_ref(18)?.as_str()?).sources(),
     })
 }
 

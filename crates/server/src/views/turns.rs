@@ -85,6 +85,11 @@ pub(crate) struct Turn {
     start_seq: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end_seq: Option<Seq>,
+    /// Who tells of it.
+    sources: Vec<String>,
+    /// By which ids, where they have several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turn_ids: Vec<String>,
     #[serde(skip)]
     used: Used,
     #[serde(skip)]
@@ -114,6 +119,7 @@ const COLUMNS: &str =
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
     let used = Used::read(row, 17)?;
+    let shares = Shares::read(row.get_ref(16)?.as_str()?);
     let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
     Ok(Turn {
         turn_id: row.get(0)?,
@@ -136,7 +142,9 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
         last_seq: row.get(13).map(to_seq)?,
         start_seq: place(14)?,
         end_seq: place(15)?,
-        shares: Shares::read(row.get_ref(16)?.as_str()?),
+        sources: Vec::new(),
+        turn_ids: Vec::new(),
+        shares,
         used,
         told_ms: row.get(22)?,
         asked: row.get(23)?,
@@ -472,6 +480,8 @@ fn whole(db: &Connection, mut turn: Turn, session_id: &str) -> rusqlite::Result<
     session_id.clone_into(&mut turn.session_id);
     let (tools, last) = tools::uses(db, turn.first_seq)?;
     turn.tools = tools;
+    turn.sources = turn.shares.sources();
+    turn.turn_ids = turn.shares.several_ids();
     turn.last_seq = last.unwrap_or(Seq::ZERO).max(turn.last_seq);
     Ok((turn.first_seq, turn))
 }

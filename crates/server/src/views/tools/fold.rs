@@ -151,6 +151,15 @@ impl Known {
         if put(&mut self.output, &mut self.output_bytes, told) || self.end_seq.is_none() {
             self.end_seq = seq;
         }
+        if self.arguments.is_none()
+            && let Some(arguments) = preview::body::<Called>(&event.data).arguments
+        {
+            put(
+                &mut self.arguments,
+                &mut self.arguments_bytes,
+                Some(preview::value(&arguments)),
+            );
+        }
         let error = body
             .error
             .as_deref()
@@ -431,7 +440,7 @@ fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// What an end may say beside its body, where its source has no ids: with what the tool was called.
+/// What an end may say beside its body: with what the tool was called.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Called {

@@ -3,6 +3,8 @@
 //! Tokens and money are counted of one source, never added up over several: of the one that tells the highest cost, then the most tokens,
 //! then the first by its name. It is the same one in whatever order they told it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::views::used::Used;
@@ -84,6 +86,23 @@ impl Shares {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.of.iter().filter_map(|share| share.id.as_deref())
+    }
+
+    /// In the order of the alphabet, which does not tell who was first.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let mut sources: Vec<_> = self.of.iter().map(|share| share.source.clone()).collect();
+        sources.sort();
+        sources
+    }
+
+    /// The ids, where there are several; in the order of the alphabet.
+    pub(super) fn several_ids(&self) -> Vec<String> {
+        let ids: BTreeSet<_> = self.ids().map(str::to_owned).collect();
+        if ids.len() > 1 {
+            ids.into_iter().collect()
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
