@@ -86,6 +86,10 @@ pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// One call of a hook of Claude Code.
 pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
+/// The same of Codex.
+pub const HOOKS_CODEX: &str = "/api/hooks/codex";
+/// The same of Gemini CLI.
+pub const HOOKS_GEMINI: &str = "/api/hooks/gemini";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -144,6 +148,8 @@ pub const API: &[&str] = &[
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
     HOOKS_CLAUDE,
+    HOOKS_CODEX,
+    HOOKS_GEMINI,
     HEALTHZ,
     READYZ,
     METRICS,
