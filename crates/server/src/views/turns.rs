@@ -209,6 +209,10 @@ pub(super) fn insert(db: &Transaction<'_>, session: i64, event: &Event) -> rusql
 }
 
 impl Turn {
+    pub(crate) fn turn_id(&self) -> Option<&str> {
+        self.turn_id.as_deref()
+    }
+
     pub(super) const fn place(&self) -> Seq {
         self.first_seq
     }
