@@ -93,7 +93,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn tell(&mut self, at: i64, turn: Option<&str>, kind: &str, data: Value) {
+    fn tell(&mut self, at: i64, turn: Option<&str>, kind: &str, data: &Value) {
         let at = turnwire_proto::Timestamp::from_millis(self.from + at + self.behind).unwrap();
         let mut event = json!({"type": kind, "source": self.source, "timestamp": at.to_string(), "data": data});
         if let Some(turn) = turn {
@@ -115,13 +115,13 @@ impl Teller {
             events: Vec::new(),
         };
         if !teller.is("claude-otlp") {
-            teller.tell(0, None, "session_start", json!({"model": "m"}));
+            teller.tell(0, None, "session_start", &json!({"model": "m"}));
         }
         for (number, turn) in RUN.iter().enumerate() {
             teller.turn(number, turn);
         }
         if teller.is("claude-code") || teller.is("claude-hooks") {
-            teller.tell(60_000, None, "session_end", json!({"exit_code": 0}));
+            teller.tell(60_000, None, "session_end", &json!({"exit_code": 0}));
         }
         teller.events
     }
@@ -134,14 +134,19 @@ impl Teller {
             at,
             Some(id),
             "turn_start",
-            json!({"from": "user", "body": turn.prompt, "unread": 0}),
+            &json!({"from": "user", "body": turn.prompt, "unread": 0}),
         );
-        self.tell(at, Some(id), "message", json!({"role": "user", "content": turn.prompt}));
+        self.tell(
+            at,
+            Some(id),
+            "message",
+            &json!({"role": "user", "content": turn.prompt}),
+        );
         self.tell(
             at + 500,
             Some(id),
             "message",
-            json!({"role": "assistant", "content": turn.said[0], "message_id": "msg_1"}),
+            &json!({"role": "assistant", "content": turn.said[0], "message_id": "msg_1"}),
         );
         for (number, call) in turn.calls.iter().enumerate() {
             self.call(at + 1000 + i64::try_from(number).unwrap() * 1000, id, call);
@@ -150,7 +155,7 @@ impl Teller {
             at + 4000,
             Some(id),
             "message",
-            json!({"role": "assistant", "content": turn.said[1], "message_id": "msg_2"}),
+            &json!({"role": "assistant", "content": turn.said[1], "message_id": "msg_2"}),
         );
         let half = json!({"input_tokens": turn.tokens, "output_tokens": 2 * turn.tokens});
         let mut whole = json!({"input_tokens": 2 * turn.tokens, "output_tokens": 4 * turn.tokens});
@@ -158,33 +163,32 @@ impl Teller {
             "claude-code" => {
                 let told = json!({"ok": true, "duration_ms": 4200, "usage": whole, "cost_usd": turn.cost});
                 whole["cost_usd"] = json!(turn.cost);
-                self.tell(at + 4300, Some(id), "usage", whole);
-                self.tell(at + 4300, Some(id), "turn_end", told);
+                self.tell(at + 4300, Some(id), "usage", &whole);
+                self.tell(at + 4300, Some(id), "turn_end", &told);
             }
-            "claude-hooks" => self.tell(at + 4200, Some(id), "turn_end", json!({"ok": true})),
+            "claude-hooks" => self.tell(at + 4200, Some(id), "turn_end", &json!({"ok": true})),
             "claude-transcript" => {
-                self.tell(at + 4100, Some(id), "usage", half.clone());
-                self.tell(at + 4200, Some(id), "usage", half);
-                self.tell(at + 4250, Some(id), "turn_end", json!({"ok": true, "usage": whole}));
+                self.tell(at + 4100, Some(id), "usage", &half);
+                self.tell(at + 4200, Some(id), "usage", &half);
+                self.tell(at + 4250, Some(id), "turn_end", &json!({"ok": true, "usage": whole}));
             }
             _ => {
                 for _ in 0..2 {
                     let mut half = half.clone();
                     half["cost_usd"] = json!(turn.cost / 2.0);
-                    self.tell(at + 4200, Some(id), "usage", half);
+                    self.tell(at + 4200, Some(id), "usage", &half);
                 }
             }
         }
     }
 
     fn call(&mut self, at: i64, turn: &str, call: &Call) {
-        let start = json!({"tool": call.tool, "tool_call_id": call.id});
         let mut end = json!({"tool": call.tool, "tool_call_id": call.id, "success": call.ok});
         if !call.ok {
             end["error"] = json!(if self.is("claude-otlp") { "error" } else { "exit 2" });
         }
         let arguments = json!({"command": format!("do {}", call.id)});
-        let mut started = start.clone();
+        let mut started = json!({"tool": call.tool, "tool_call_id": call.id});
         match self.source {
             "claude-otlp" => {
                 end["duration_ms"] = json!(30);
@@ -201,8 +205,8 @@ impl Teller {
                 end["output"] = json!(call.id);
             }
         }
-        self.tell(at, Some(turn), "tool_call_start", started);
-        self.tell(at + 60, Some(turn), "tool_call", end);
+        self.tell(at, Some(turn), "tool_call_start", &started);
+        self.tell(at + 60, Some(turn), "tool_call", &end);
     }
 }
 

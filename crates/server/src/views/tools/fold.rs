@@ -120,7 +120,7 @@ impl Known {
         self.call_id = self.call_id.take().or_else(|| word(id).map(str::to_owned));
         self.tool = named(&self.tool, word(tool).unwrap_or_default());
         self.parent = fuller(self.parent.take(), parent.and_then(word).map(str::to_owned));
-        self.turn = self.turn.or(place.turn.map(from_seq));
+        self.turn = self.turn.or_else(|| place.turn.map(from_seq));
         let turn_id = || event.turn_id.as_ref().map(|id| id.as_str().to_owned());
         self.turn_id = self.turn_id.take().or_else(turn_id);
         let unnamed = if word(id).is_none() { UNNAMED } else { 0 };
