@@ -9,14 +9,53 @@
 
 mod answer;
 mod claude;
+mod codex;
+mod gemini;
 
 use serde::Serialize;
-use turnwire_proto::{Defaults, Empty, EventId, Json, Kind, Name, NewEvent, Object, Timestamp};
+use turnwire_proto::{
+    ApprovalRequest, Defaults, Empty, EventId, Json, Kind, Name, NewEvent, Object, Timestamp, ToolCall,
+};
 
 pub use answer::{Verdict, answer};
 pub use claude::claude;
+pub use codex::codex;
+pub use gemini::gemini;
 
-use crate::{fact::id, fit, scribe::with};
+use crate::{fact::id, fit, scribe::with, view::Obj};
+
+/// Whose hooks are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+    /// Gemini CLI.
+    Gemini,
+}
+
+impl Vendor {
+    /// The agent, where nobody says its name. Not that of a driver of ours, whose downlink says when it is there.
+    #[must_use]
+    pub const fn agent(self) -> &'static str {
+        match self {
+            Self::Claude => "claude-code",
+            Self::Codex => "codex-cli",
+            Self::Gemini => "gemini-cli",
+        }
+    }
+
+    /// Reads one payload of its hooks. Cannot fail.
+    #[must_use]
+    pub fn read(self, payload: &[u8], delivery: &Delivery) -> Told {
+        match self {
+            Self::Claude => claude(payload, delivery),
+            Self::Codex => codex(payload, delivery),
+            Self::Gemini => gemini(payload, delivery),
+        }
+    }
+}
 
 /// What sets these ids apart from those of other sources.
 const DOMAIN: &str = "turnwire hook";
@@ -53,12 +92,14 @@ impl Delivery {
 }
 
 /// What a vendor waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Asks {
     /// The question's identity, as its `approval_request` says it.
     pub approval_id: Name,
     /// How it is to be answered.
     pub how: How,
+    /// What is told besides when it is denied, where the vendor itself tells nothing of a call that was not made.
+    pub denied: Option<Box<NewEvent>>,
 }
 
 /// The answers that a vendor's question takes.
@@ -68,6 +109,20 @@ pub enum How {
     Permission,
     /// Of `PreToolUse` as a gate: without a decision the vendor goes by its own rules.
     Gate,
+    /// Of Codex's `PermissionRequest`, which takes no other arguments.
+    CodexPermission,
+    /// Of Codex's `PreToolUse` as a gate: who lets it through says nothing, and its own rules go on.
+    CodexGate,
+    /// Of Gemini's `BeforeTool` as a gate, likewise.
+    GeminiGate,
+}
+
+impl How {
+    /// Whether the call waits here whatever the vendor's own rules say: one that opens when nobody looks is none.
+    #[must_use]
+    pub const fn is_gate(self) -> bool {
+        matches!(self, Self::Gate | Self::CodexGate | Self::GeminiGate)
+    }
 }
 
 /// What a payload tells.
@@ -156,6 +211,74 @@ impl<'a> Sheet<'a> {
         self.payload = payload;
     }
 
+    /// Asks about a call: the tool and its id.
+    fn ask(
+        &mut self,
+        question: EventId,
+        how: How,
+        (tool, tool_call_id): (String, Option<String>),
+        hook: &Obj<'_>,
+        more: &[(&'static str, Option<Json>)],
+    ) {
+        let Ok(approval_id) = Name::new(&question.to_string()) else {
+            return;
+        };
+        let input = hook.obj("tool_input").unwrap_or_default();
+        let title = input.text("description");
+        let body = ApprovalRequest {
+            approval_id: approval_id.to_string(),
+            tool: tool.clone(),
+            tool_call_id: tool_call_id.clone(),
+            arguments: hook.json("tool_input"),
+            title: title.map(|title| fit::head(&title, TITLE).to_owned()),
+            expires_at: self.delivery.until.map(|until| until.to_string()),
+        };
+        self.write_as(question, Kind::APPROVAL_REQUEST, with(&body, more));
+        let tells = matches!(how, How::CodexGate | How::GeminiGate);
+        let denied = tells.then(|| Box::new(self.denied(&tool, tool_call_id, hook)));
+        self.told.asks = Some(Asks {
+            approval_id,
+            how,
+            denied,
+        });
+    }
+
+    /// The end of a call that was denied here.
+    fn denied(&self, tool: &str, id: Option<String>, hook: &Obj<'_>) -> NewEvent {
+        let body = ToolCall {
+            tool: tool.to_owned(),
+            tool_call_id: id.clone().unwrap_or_default(),
+            error: Some("denied".to_owned()),
+            ..ToolCall::default()
+        };
+        let delivery = self.delivery.id.to_string();
+        let key = id.unwrap_or(delivery);
+        let arguments = hook.json("tool_input").filter(|_| body.tool_call_id.is_empty());
+        NewEvent {
+            id: self.keyed(&Kind::TOOL_CALL, &[&key]),
+            agent: self.delivery.agent.clone(),
+            session_id: Some(self.session.clone()),
+            turn_id: self.turn.clone(),
+            ..NewEvent::new(
+                Kind::TOOL_CALL,
+                self.source.clone(),
+                self.delivery.at,
+                fit::body(with(&body, &[("arguments", arguments)])),
+            )
+        }
+    }
+
+    /// What the payload has told, and what it is when nothing was made of it.
+    fn done(mut self, name: &str, known: bool) -> Told {
+        if !known {
+            let name = if name.is_empty() { "no hook_event_name" } else { name };
+            self.unknown(fit::head(name, 64));
+        } else if self.payload.is_some() {
+            self.keep(fit::head(name, 64));
+        }
+        self.told
+    }
+
     /// The payload is understood and has no event of its own.
     fn keep(&mut self, what: &str) {
         self.write(Kind::RAW, None, with(&Empty {}, &[("what", Some(Json::of(what)))]));
@@ -167,4 +290,17 @@ impl<'a> Sheet<'a> {
         let fields = [("what", Some(Json::of(what))), ("unknown", Some(Json::of(&true)))];
         self.write(Kind::RAW, None, with(&Empty {}, &fields));
     }
+}
+
+/// Bytes of a title: a line of it is shown.
+const TITLE: usize = 256;
+
+/// The payload's text without what may stand round it, and its fields; or what is told of one that is no object.
+fn parse<'a>(text: &'a str, source: &str, delivery: &Delivery) -> Result<(&'a str, Obj<'a>), Told> {
+    let text = text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    Obj::parse(text).map(|hook| (text, hook)).ok_or_else(|| {
+        let mut sheet = Sheet::new(source, text, None, None, delivery);
+        sheet.unknown("not a JSON object");
+        sheet.told
+    })
 }

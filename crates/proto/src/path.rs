@@ -92,6 +92,10 @@ pub const OTLP_LOGS: &str = "/v1/logs";
 pub const OTLP_TRACES: &str = "/v1/traces";
 /// Metrics, likewise.
 pub const OTLP_METRICS: &str = "/v1/metrics";
+/// The same of Codex.
+pub const HOOKS_CODEX: &str = "/api/hooks/codex";
+/// The same of Gemini CLI.
+pub const HOOKS_GEMINI: &str = "/api/hooks/gemini";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -153,6 +157,8 @@ pub const API: &[&str] = &[
     OTLP_LOGS,
     OTLP_TRACES,
     OTLP_METRICS,
+    HOOKS_CODEX,
+    HOOKS_GEMINI,
     HEALTHZ,
     READYZ,
     METRICS,

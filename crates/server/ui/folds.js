@@ -28,12 +28,12 @@ const tone = (passed) => (passed ? 'good' : 'bad');
  */
 export const FOLDS = {
   session_start(event, data) {
-    this.mark(event, 'Session started', dotted(event.source, str(data.model), str(data.cwd)));
+    this.markSession('start', event, event, 'Session started', dotted(event.source, str(data.model), str(data.cwd)));
   },
   session_end(event, data) {
     this.close();
     const reason = str(data.reason);
-    this.mark(event, 'Session ended', dotted(reason === 'exit' ? '' : reason, exit(data)), num(data.exit_code) ? 'bad' : '');
+    this.markSession('end', event, event, 'Session ended', dotted(reason === 'exit' ? '' : reason, exit(data)), num(data.exit_code) ? 'bad' : '');
   },
   turn_start(event, data) {
     this.turnStart(event, data);

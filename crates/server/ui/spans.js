@@ -3,6 +3,7 @@
 // Invariant: an event that the server's rows have already changes nothing, so rows and events may overlap.
 
 import { argumentOf } from './about.js';
+import { Calls, Turns, listed } from './joined.js';
 import { isObject, num, str } from './loose.js';
 
 /**
@@ -33,7 +34,8 @@ const time = (at) => (at ? Date.parse(at) : NaN);
 
 export class Spans {
   /** By the event that each begins with. @type {Map<number, Span>} */ #all = new Map();
-  /** Newest spans by what they are known by. @type {Map<string, Span>} */ #newest = new Map();
+  /** Turns and calls, whichever sources tell of them; each has its span as its row. */ #turns = new Turns();
+  #calls = new Calls();
   /** Those that run. @type {Set<Span>} */ #open = new Set();
 
   get size() {
@@ -52,7 +54,8 @@ export class Spans {
 
   clear() {
     this.#all.clear();
-    this.#newest.clear();
+    this.#turns.clear();
+    this.#calls.clear();
     this.#open.clear();
   }
 
@@ -60,7 +63,11 @@ export class Spans {
   takeTurns(rows) {
     for (const row of rows) {
       const outcome = row.ended ? (row.ok === false ? 'failed' : 'ok') : 'running';
-      this.#row(row, { kind: 'turn', id: str(row.turn_id), parent: '', turn: str(row.turn_id), name: short(row.prompt), about: '', outcome, error: short(row.note) });
+      const span = this.#row(row, { kind: 'turn', id: str(row.turn_id), parent: '', turn: str(row.turn_id), name: short(row.prompt), about: '', outcome, error: short(row.note) });
+      if (!span) continue;
+      const ids = new Set([...(row.turn_ids ?? []), str(row.turn_id)]);
+      const told = listed(row.sources, row.end_seq !== undefined);
+      this.#turns.add({ ids, told, prompt: str(row.prompt), from: span.from, to: span.to, hasEnd: row.end_seq !== undefined, last: row.last_seq, row: span });
     }
   }
 
@@ -70,7 +77,10 @@ export class Spans {
       const outcome = /** @type {Outcome} */ (row.outcome);
       const about = short(argumentOf(row.arguments));
       const parent = str(row.parent_tool_call_id);
-      this.#row(row, { kind: 'call', id: str(row.tool_call_id), parent, turn: str(row.turn_id), name: short(row.tool), about, outcome, error: short(row.error) });
+      const span = this.#row(row, { kind: 'call', id: str(row.tool_call_id), parent, turn: str(row.turn_id), name: short(row.tool), about, outcome, error: short(row.error) });
+      if (!span) continue;
+      const told = listed(row.sources, row.end_seq !== undefined);
+      this.#calls.add({ id: span.id, tool: row.tool, args: row.arguments, told, isOver: outcome !== 'running', hasEnd: row.end_seq !== undefined, last: row.last_seq, row: span });
     }
   }
 
@@ -80,23 +90,21 @@ export class Spans {
    */
   #row(row, parts) {
     const seq = row.start_seq ?? row.first_seq;
-    if (this.#all.has(seq)) return;
+    if (this.#all.has(seq)) return null;
     const to = time(row.ended);
     // Of what was seen to end alone, the end says how long it was.
     const from = time(row.started);
     const begun = Number.isNaN(from) ? to - (row.duration_ms ?? 0) : from;
-    if (Number.isNaN(begun)) return;
+    if (Number.isNaN(begun)) return null;
     const isOver = parts.outcome !== 'running';
-    this.#add({ ...parts, from: begun, to: isOver ? Math.max(begun, Number.isNaN(to) ? begun : to) : Infinity, seq, ended: row.end_seq ?? 0 });
+    return this.#add({ ...parts, from: begun, to: isOver ? Math.max(begun, Number.isNaN(to) ? begun : to) : Infinity, seq, ended: row.end_seq ?? 0 });
   }
 
   /** @param {Span} span */
   #add(span) {
     this.#all.set(span.seq, span);
-    const key = `${span.kind} ${span.id}`;
-    const newest = this.#newest.get(key);
-    if (!newest || newest.seq < span.seq) this.#newest.set(key, span);
     if (span.outcome === 'running') this.#open.add(span);
+    return span;
   }
 
   /** Takes the next event; answers whether it changed anything. @param {Wire.Event} event */
@@ -114,6 +122,7 @@ export class Spans {
       case 'tool_call':
         return this.#callEnd(event, data, at);
       case 'session_end':
+        this.#turns.close(at);
         return this.#closeAll(event.seq, at, () => true);
       default:
         return false;
@@ -123,45 +132,72 @@ export class Spans {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data @param {number} at */
   #turnStart(event, data, at) {
     if (this.#all.has(event.seq)) return false;
-    this.#closeAll(event.seq, at, () => true);
+    const { turn, isNew } = this.#turns.begin(event, str(data.body));
+    if (!isNew && turn.row) return this.#begunBefore(turn.row, at, short(data.body));
+    this.#closeAll(event.seq, at, ({ from }) => from <= at);
+    this.#turns.close(at, turn);
     const id = event.turn_id ?? '';
     const parts = { parent: '', turn: id, name: short(data.body), about: '', error: '', ended: 0 };
-    this.#add({ kind: 'turn', id, ...parts, from: at, to: Infinity, outcome: 'running', seq: event.seq });
+    turn.row = this.#add({ kind: 'turn', id, ...parts, from: at, to: Infinity, outcome: 'running', seq: event.seq });
     return true;
+  }
+
+  /** Another source tells of a start: the earliest counts. @param {Span} span @param {number} at @param {string} name @param {string} [about] */
+  #begunBefore(span, at, name, about = '') {
+    const before = [span.from, span.name, span.about];
+    Object.assign(span, { from: Math.min(span.from, at), name: span.name || name, about: span.about || about });
+    return before.join() !== [span.from, span.name, span.about].join();
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnEnd>} data @param {number} at */
   #turnEnd(event, data, at) {
-    const open = [...this.#open].findLast(({ kind }) => kind === 'turn');
-    const turn = event.turn_id ? this.#newest.get(`turn ${event.turn_id}`) : open;
-    if (!turn || turn.ended >= event.seq || turn.seq > event.seq) return false;
-    this.#end(turn, event.seq, at, data.ok === false ? 'failed' : 'ok', short(data.note));
-    this.#closeAll(event.seq, at, (span) => span.kind === 'call' && (!span.turn || span.turn === turn.id));
+    const known = this.#turns.of(event);
+    const span = known?.row;
+    if (!known || !span || (known.hasEnd && event.seq <= Math.max(known.last, span.ended)) || span.seq > event.seq) return false;
+    const told = this.#turns.end(event);
+    if (!told) return false;
+    const outcome = data.ok === false ? 'failed' : 'ok';
+    if (!told.isFirst) return this.#endedBefore(span, at, outcome, short(data.note));
+    this.#end(span, event.seq, at, outcome, short(data.note));
+    this.#closeAll(event.seq, at, ({ kind, turn }) => kind === 'call' && (!turn || known.ids.has(turn)));
     return true;
+  }
+
+  /** Another source tells of an end: the earliest counts, and a failure. @param {Span} span @param {number} at @param {Outcome} outcome @param {string} error */
+  #endedBefore(span, at, outcome, error) {
+    const before = [span.to, span.outcome, span.error];
+    const worse = outcome === 'failed' ? outcome : span.outcome;
+    Object.assign(span, { to: Math.max(span.from, Math.min(span.to, at)), outcome: worse, error: span.error || error });
+    return before.join() !== [span.to, span.outcome, span.error].join();
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data @param {number} at */
   #callStart(event, data, at) {
     if (this.#all.has(event.seq)) return false;
+    const { call, isNew } = this.#calls.begin(event, data);
+    const about = short(argumentOf(data.arguments));
+    if (!isNew && call.row) return this.#begunBefore(call.row, at, short(data.tool), about);
     const turn = event.turn_id ?? [...this.#open].findLast(({ kind }) => kind === 'turn')?.id ?? '';
-    const parts = { turn, name: short(data.tool), about: short(argumentOf(data.arguments)), parent: str(data.parent_tool_call_id), error: '', ended: 0 };
-    this.#add({ kind: 'call', id: str(data.tool_call_id), ...parts, from: at, to: Infinity, outcome: 'running', seq: event.seq });
+    const parts = { turn, name: short(data.tool), about, parent: str(data.parent_tool_call_id), error: '', ended: 0 };
+    call.row = this.#add({ kind: 'call', id: call.id, ...parts, from: at, to: Infinity, outcome: 'running', seq: event.seq });
     return true;
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCall>} data @param {number} at */
   #callEnd(event, data, at) {
-    const id = str(data.tool_call_id);
+    if (this.#all.has(event.seq)) return false;
+    const told = this.#calls.end(event, data);
     const outcome = data.success === false ? 'failed' : 'ok';
-    const call = this.#newest.get(`call ${id}`);
-    if (call && call.seq <= event.seq && call.ended >= event.seq) return false;
-    if (call && call.seq < event.seq && (call.outcome === 'running' || call.outcome === 'unfinished')) {
-      this.#end(call, event.seq, at, outcome, short(data.error));
+    if (!told) return false;
+    const { call } = told;
+    if (call.row && !told.isFirst) return this.#endedBefore(call.row, at, outcome, short(data.error));
+    if (call.row) {
+      this.#end(call.row, event.seq, at, outcome, short(data.error));
       return true;
     }
-    if (this.#all.has(event.seq) || (call && call.seq > event.seq)) return false;
     const parts = { parent: str(data.parent_tool_call_id), turn: event.turn_id ?? '', name: short(data.tool), about: '', error: short(data.error) };
-    this.#add({ kind: 'call', id, ...parts, from: at - Math.max(0, num(data.duration_ms) ?? 0), to: at, outcome, seq: event.seq, ended: event.seq });
+    const from = at - Math.max(0, num(data.duration_ms) ?? 0);
+    call.row = this.#add({ kind: 'call', id: call.id, ...parts, from, to: at, outcome, seq: event.seq, ended: event.seq });
     return true;
   }
 
@@ -175,7 +211,11 @@ export class Spans {
   #closeAll(seq, at, isMeant) {
     const closed = [...this.#open].filter((span) => span.seq < seq && isMeant(span));
     // Its own end, if it comes yet, counts instead.
-    for (const span of closed) this.#end(span, 0, at, 'unfinished', '');
+    for (const span of closed) {
+      this.#end(span, 0, at, 'unfinished', '');
+      const call = span.kind === 'call' && this.#calls.of(span.id);
+      if (call && call.row === span) call.isOver = true;
+    }
     return closed.length > 0;
   }
 }

@@ -6,8 +6,11 @@
 import { batch, signal } from '@preact/signals-core';
 import { asked, decided } from './approval.js';
 import { FOLDS } from './folds.js';
+import { Calls, Turns, least, spent } from './joined.js';
 import { isDelta, isObject, num, str, usageOf } from './loose.js';
 import { moved, ordered } from './order.js';
+import { completeEnd, tellEnd } from './tool-row.js';
+import { heaviest, weightOf } from './weight.js';
 
 /** @typedef {import('./loose.js').Usage} Usage */
 
@@ -48,6 +51,8 @@ import { moved, ordered } from './order.js';
  *   | MarkItem | GapItem | OtherItem | RawItem} Item
  */
 
+/** @typedef {{ item: MessageItem | ReasoningItem, turn: import('./joined.js').Turn | undefined, sources: Set<string> }} Said */
+
 /** Characters of a tool's running output that are kept: the newest. The whole comes with the call's end. */
 const PROGRESS = 64 * 1024;
 /** Running output's events that are kept for the raw view. */
@@ -58,10 +63,12 @@ const PIECES = 400;
 const ATTACHED = 100;
 /** What is told of a row by an event beyond the window. */
 const LATE = new Set(['approval_decision', 'command_state', 'tool_call']);
+/** Messages that were streamed and not told whole when their turn ended: the newest. */
+const LEFT = 20;
 /** Such events that are kept. */
 const LATE_MAX = 500;
 
-const NO_TURN = { item: null, id: '', usage: null, cost: null };
+const NO_TURN = { item: null, id: '', turn: null };
 
 /** @param {Usage} a @param {Usage} b @returns {Usage} */
 const sum = (a, b) => ({
@@ -87,12 +94,17 @@ export class Timeline {
    */
   #keys = new Map();
   /** Messages and reasoning that still come. @type {(MessageItem | ReasoningItem)[]} */ #open = [];
-  /** Calls that have not ended. @type {Map<string, ToolItem>} */ #running = new Map();
+  /** Those that their turn's end has left. @type {(MessageItem | ReasoningItem)[]} */ #left = [];
+  /** Turns and calls, whichever sources tell of them. */ #turns = new Turns();
+  #calls = new Calls();
+  /** Calls that have not ended. @type {Set<import('./joined.js').Call>} */ #running = new Set();
+  /** Messages as they were said, by kind, role and text. @type {Map<string, Said[]>} */ #said = new Map();
+  /** The session's start and end, and who has told them. @type {Map<string, { item: Item, sources: Set<string> }>} */ #marks = new Map();
   /** @type {Map<string, ApprovalItem>} */ #asked = new Map();
   /** Orders, by their id. @type {Map<string, CommandItem>} */ #given = new Map();
   /** What came of rows here after the window's end. @type {Wire.Event[]} */ #late = [];
   /** Characters of the events here, about; what was superseded since the last cut is still counted. */ weight = 0;
-  /** @type {{ item: TurnItem | CommandItem | null, id: string, usage: Usage | null, cost: number | null }} */ #turn = { ...NO_TURN };
+  /** @type {{ item: TurnItem | CommandItem | null, id: string, turn: import('./joined.js').Turn | null }} */ #turn = { ...NO_TURN };
 
   /** @param {{ raw?: boolean }} [options] `raw`: a row for each event, as it is */
   constructor({ raw = false } = {}) {
@@ -177,8 +189,10 @@ export class Timeline {
       given.order = moved(given.order, event);
       touch(given);
     }
-    const call = this.#running.get(str(data.tool_call_id));
-    if (event.type === 'tool_call' && call) tellEnd(call, data);
+    const call = this.#calls.of(str(data.tool_call_id));
+    if (event.type !== 'tool_call' || !call || call.isOver) return;
+    tellEnd(call.row, data);
+    touch(call.row);
   }
 
   /** The row that an event of this place is in, or the next one. @param {number} seq */
@@ -202,7 +216,12 @@ export class Timeline {
     this.items = [];
     this.last = 0;
     this.#open = [];
+    this.#left = [];
     this.#running.clear();
+    this.#turns.clear();
+    this.#calls.clear();
+    this.#said.clear();
+    this.#marks.clear();
     this.#asked.clear();
     this.#given.clear();
     this.#turn = { ...NO_TURN };
@@ -285,19 +304,21 @@ export class Timeline {
   }
 
   /**
-   * The open message or reasoning that a delta or a whole belongs to.
+   * The open message or reasoning that a delta or a whole belongs to: of its source, or by its id.
    * @param {'message' | 'reasoning'} kind
+   * @param {Wire.Event} event
    * @param {string} id
    * @param {string} parent
    */
-  #opened(kind, id, parent) {
-    return this.#open.find((item) => item.kind === kind && item.parent === parent && (!id || !item.id || item.id === id));
+  #opened(kind, { source }, id, parent) {
+    const isMine = (/** @type {MessageItem | ReasoningItem} */ item) => (item.deltas[0]?.source === source ? !id || !item.id || item.id === id : id !== '' && item.id === id);
+    return this.#open.find((item) => item.kind === kind && item.parent === parent && isMine(item));
   }
 
   /** @param {'message' | 'reasoning'} kind @param {Wire.Event} event @param {Wire.Loose<Wire.TextDelta>} data */
   piece(kind, event, data) {
     const [id, parent] = [str(data.message_id), str(data.parent_tool_call_id)];
-    const item = this.#opened(kind, id, parent);
+    const item = this.#opened(kind, event, id, parent);
     if (item) {
       item.text += str(data.content);
       this.#keepDelta(item, event);
@@ -311,14 +332,22 @@ export class Timeline {
   whole(kind, event, data) {
     const [id, parent, text] = [str(data.message_id), str(data.parent_tool_call_id), str(data.content)];
     const role = str(data.role) || 'assistant';
-    const item = role === 'assistant' ? this.#opened(kind, id, parent) : undefined;
+    const isMine = (/** @type {MessageItem | ReasoningItem} */ other) => id !== '' && other.id === id && other.kind === kind && other.parent === parent;
+    const item = role === 'assistant' ? (this.#opened(kind, event, id, parent) ?? this.#left.find(isMine)) : undefined;
+    const said = this.#before(`${kind} ${role} ${parent !== ''} ${text.trim()}`, event);
+    if (said.before) {
+      // What was streamed of it is the row that another source has told whole.
+      if (item) this.#drop(item, said.before.item);
+      return this.#second(said.before, event);
+    }
     if (item) {
-      this.#open = this.#open.filter((other) => other !== item);
+      this.#forget(item);
       item.deltas = [];
       this.#keys.set(event.seq, item.key);
       item.text = text;
       item.open = false;
       item.events.push(event);
+      said.keep(item);
       return touch(item);
     }
     // The server says a message that was ordered as the user's as well, under the order's id.
@@ -327,26 +356,61 @@ export class Timeline {
       order.events.push(event);
       return touch(order);
     }
-    const turn = this.#turn.item;
+    const turn = said.turn?.row ?? this.#turn.item;
     // Many agents say the prompt twice: as the turn's start and as the user's message.
     if (role === 'user' && turn && turn.text.trim() === text.trim()) {
       turn.events.push(event);
       return touch(turn);
     }
     const parts = { text, open: false, id, parent };
-    if (kind === 'message') this.push(event, { kind, role, ...parts });
-    else this.push(event, { kind, ...parts });
+    said.keep(kind === 'message' ? this.push(event, { kind, role, ...parts }) : this.push(event, { kind, ...parts }));
+  }
+
+  /** What another source has said in the same words, in the same turn. @param {string} words @param {Wire.Event} event */
+  #before(words, event) {
+    const turn = this.#turns.of(event);
+    const all = this.#said.get(words) ?? [];
+    const before = all.find((said) => !said.sources.has(event.source) && (!turn || !said.turn || said.turn === turn));
+    const keep = (/** @type {MessageItem | ReasoningItem} */ item) => void this.#said.set(words, [...all, { item, turn, sources: new Set([event.source]) }]);
+    return { before, turn, keep };
+  }
+
+  /** @param {{ item: Item, sources: Set<string> }} told @param {Wire.Event} event */
+  #second(told, event) {
+    told.sources.add(event.source);
+    told.item.events.push(event);
+    touch(told.item);
+  }
+
+  /** @param {MessageItem | ReasoningItem} item */
+  #forget(item) {
+    this.#open = this.#open.filter((other) => other !== item);
+    this.#left = this.#left.filter((other) => other !== item);
+  }
+
+  /** Its events without a row of their own go to the other. @param {MessageItem | ReasoningItem} item @param {Item} to */
+  #drop(item, to) {
+    this.#forget(item);
+    to.events = [...to.events, ...item.events].sort((a, b) => a.seq - b.seq);
+    this.items = this.items.filter((other) => other !== item);
+    this.changed.value += 1;
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data */
   toolStart(event, data) {
-    const id = str(data.tool_call_id);
+    const { call, isNew } = this.#calls.begin(event, data);
     const parts = { tool: str(data.tool), args: data.arguments, started: true };
-    const item = this.#running.get(id);
+    if (isNew) {
+      call.row = this.#tool(event, { id: call.id, ...parts });
+      return void this.#running.add(call);
+    }
+    const item = call.row;
     // A call whose arguments were seen being written is there already.
-    if (!item || item.started) return void this.#running.set(id, this.#tool(event, { id, ...parts }));
-    Object.assign(item, parts, { draft: '', deltas: [] });
-    this.#keys.set(event.seq, item.key);
+    if (!item.started) {
+      Object.assign(item, parts, { draft: '', deltas: [] });
+      this.#keys.set(event.seq, item.key);
+    }
+    item.args ??= data.arguments;
     item.events.push(event);
     touch(item);
   }
@@ -360,9 +424,13 @@ export class Timeline {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolProgress>} data */
   toolProgress(event, data) {
     const id = str(data.tool_call_id);
-    let item = this.#running.get(id);
-    if (item) this.#keepDelta(item, event);
-    else this.#running.set(id, (item = this.#tool(event, { tool: str(data.tool), id })));
+    let call = this.#calls.of(id);
+    if (call && !call.isOver) this.#keepDelta(call.row, event);
+    else {
+      call = this.#calls.add({ id, tool: str(data.tool), row: this.#tool(event, { tool: str(data.tool), id }) });
+      this.#running.add(call);
+    }
+    const item = call.row;
     item.draft = (item.draft + str(data.arguments_delta)).slice(-PROGRESS);
     item.progress = (item.progress + str(data.content)).slice(-PROGRESS);
     touch(item);
@@ -370,18 +438,29 @@ export class Timeline {
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCall>} data */
   toolEnd(event, data) {
-    const id = str(data.tool_call_id);
-    let item = this.#running.get(id);
-    this.#running.delete(id);
-    if (item) {
-      item.events.push(event);
-      item.deltas = [];
-    } else item = this.#tool(event, { id });
-    tellEnd(item, data);
+    const told = this.#calls.end(event, data);
+    const call = told?.call ?? this.#calls.of(str(data.tool_call_id));
+    if (!call) return this.attach(event);
+    this.#running.delete(call);
+    if (told?.isNew) call.row = this.#tool(event, { id: call.id });
+    else {
+      call.row.events.push(event);
+      call.row.deltas = [];
+    }
+    if (told?.isFirst) tellEnd(call.row, data);
+    else if (told) completeEnd(call.row, data);
+    touch(call.row);
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnStart>} data */
   turnStart(event, data) {
+    const { turn, isNew } = this.#turns.begin(event, str(data.body));
+    if (!isNew && turn.row) {
+      // Another source tells of it.
+      if (turn.row.kind === 'turn') turn.row.text ||= str(data.body);
+      turn.row.events.push(event);
+      return touch(turn.row);
+    }
     const order = this.#given.get(event.turn_id ?? '');
     // That its session began, or its agent came, is no part of another turn.
     const isNext = order !== undefined && order === this.items.findLast((item) => item.kind !== 'mark');
@@ -389,30 +468,56 @@ export class Timeline {
     if (isNext) item.events.push(event);
     else if (order) order.begun = true;
     if (order) touch(order);
-    this.#turn = { ...NO_TURN, item, id: event.turn_id ?? '' };
+    turn.row = item;
+    if (turn.to !== Infinity) return;
+    this.#turns.close(turn.from, turn);
+    this.#turn = { item, id: event.turn_id ?? '', turn };
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.Usage>} data */
   usage(event, data) {
-    const usage = usageOf(data);
-    if (usage) this.#turn.usage = this.#turn.usage ? sum(this.#turn.usage, usage) : usage;
-    const cost = num(data.cost_usd);
-    if (cost !== null) this.#turn.cost = (this.#turn.cost ?? 0) + cost;
     this.attach(event);
+    const turn = this.#turns.of(event) ?? this.#turns.add({ from: Date.parse(event.timestamp), ids: new Set([event.turn_id ?? '']) });
+    this.#turns.meet(turn, event);
+    const before = turn.used.get(event.source) ?? { usage: null, cost: null };
+    const [usage, cost] = [usageOf(data), num(data.cost_usd)];
+    turn.used.set(event.source, {
+      usage: usage && before.usage ? sum(before.usage, usage) : (usage ?? before.usage),
+      cost: cost === null ? before.cost : (before.cost ?? 0) + cost,
+    });
+    if (turn.end) tellSpent(turn);
   }
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.TurnEnd>} data */
   turnEnd(event, data) {
+    const told = this.#turns.end(event);
+    const turn = told?.turn ?? this.#turns.of(event);
+    if (!turn) return this.attach(event);
+    const before = turn.used.get(event.source);
+    turn.used.set(event.source, { usage: usageOf(data.usage) ?? before?.usage ?? null, cost: num(data.cost_usd) ?? before?.cost ?? null });
+    const item = turn.end;
+    if (item) {
+      item.events.push(event);
+      item.ok &&= data.ok !== false;
+      item.note ||= str(data.note);
+      item.duration = least(item.duration, data.duration_ms);
+      return tellSpent(turn);
+    }
     this.close();
-    const usage = usageOf(data.usage) ?? this.#turn.usage;
-    const cost = num(data.cost_usd) ?? this.#turn.cost;
-    this.push(event, { kind: 'end', ok: data.ok !== false, note: str(data.note), duration: num(data.duration_ms), usage, cost });
+    turn.end = this.push(event, { kind: 'end', ok: data.ok !== false, note: str(data.note), duration: num(data.duration_ms), ...spent(turn) });
     this.#turn = { ...NO_TURN };
+  }
+
+  /** The session's start or end, once for all sources. @param {'start' | 'end'} which @param {Wire.Event} event @param {Parameters<Timeline['mark']>} mark */
+  markSession(which, event, ...mark) {
+    const told = this.#marks.get(which);
+    if (told && !told.sources.has(event.source)) return this.#second(told, event);
+    this.#marks.set(which, { item: this.mark(...mark), sources: new Set([event.source]) });
   }
 
   /** @param {Wire.Event} event @param {MarkItem['title']} title @param {string} [detail] @param {MarkItem['tone']} [tone] */
   mark(event, title, detail = '', tone = '') {
-    this.push(event, { kind: 'mark', title, detail, tone });
+    return this.push(event, { kind: 'mark', title, detail, tone });
   }
 
   /** What is still open when a turn or session ends will not be closed by anything else. */
@@ -421,10 +526,13 @@ export class Timeline {
       item.open = false;
       touch(item);
     }
+    // Another source may have ended the turn: what was streamed may yet come whole.
+    this.#left = [...this.#left, ...this.#open].slice(-LEFT);
     this.#open = [];
-    for (const item of this.#running.values()) {
-      item.state = 'unfinished';
-      touch(item);
+    for (const call of this.#running) {
+      call.isOver = true;
+      call.row.state = 'unfinished';
+      touch(call.row);
     }
     this.#running.clear();
   }
@@ -445,7 +553,7 @@ export class Timeline {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ApprovalDecision>} data */
   decide(event, data) {
     const item = this.#asked.get(str(data.approval_id));
-    if (!item) return this.mark(event, `Approval ${str(data.decision)}`, str(data.by));
+    if (!item) return void this.mark(event, `Approval ${str(data.decision)}`, str(data.by));
     item.approval = decided(item.approval, event);
     item.events.push(event);
     touch(item);
@@ -461,7 +569,7 @@ export class Timeline {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.CommandState>} data */
   orderMoved(event, data) {
     const item = this.#given.get(str(data.command_id));
-    if (!item) return this.mark(event, `Order ${str(data.state)}`, str(data.reason));
+    if (!item) return void this.mark(event, `Order ${str(data.state)}`, str(data.reason));
     item.order = moved(item.order, event);
     item.events.push(event);
     touch(item);
@@ -473,35 +581,8 @@ function touch(item) {
   item.rev.value += 1;
 }
 
-/** @param {ToolItem} item @param {Wire.Loose<Wire.ToolCall>} data */
-function tellEnd(item, data) {
-  item.tool = str(data.tool) || item.tool;
-  item.state = data.success === false ? 'failed' : 'done';
-  item.output = data.output;
-  item.error = str(data.error);
-  item.duration = num(data.duration_ms);
-  touch(item);
-}
-
-/** How many of the first items weigh no more than `weight`, at most `count` and at least one. @param {Item[]} items @param {number} count @param {number} weight */
-function heaviest(items, count, weight) {
-  let sum = 0;
-  for (let at = 0; at < Math.min(count, items.length); at += 1) {
-    for (const event of items[at].events) sum += weightOf(event);
-    for (const event of items[at].deltas) sum += weightOf(event);
-    if (sum > weight) return Math.max(1, at);
-  }
-  return count;
-}
-
-/** Characters that an event has, about. @param {Wire.Event} event */
-const weightOf = (event) => 300 + weigh(event.data) + weigh(event.raw);
-
-/** @param {unknown} value @returns {number} */
-function weigh(value) {
-  if (typeof value === 'string') return value.length;
-  if (typeof value !== 'object' || value === null) return 8;
-  let sum = 16;
-  for (const key in value) sum += key.length + weigh(/** @type {Record<string, unknown>} */ (value)[key]);
-  return sum;
+/** @param {import('./joined.js').Turn} turn */
+function tellSpent(turn) {
+  Object.assign(turn.end, spent(turn));
+  touch(turn.end);
 }

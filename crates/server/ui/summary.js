@@ -1,6 +1,7 @@
 // One session in the list: what the server's snapshot says, kept current by the events after it.
 
 import { signal } from '@preact/signals-core';
+import { Calls, Turns } from './joined.js';
 import { isDelta, isObject, num, str, usageOf } from './loose.js';
 
 /** States in which an agent is at work or waits on someone: the upper part of the list. */
@@ -78,13 +79,50 @@ export class Summary {
     if (!isDelta(event)) after.events += 1;
     if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
     if (newDay(before, event)) after.cost_today_usd = 0;
-    if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
+    if (this.#isToldBefore(event)) this.#addSpent(after, event);
+    else if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
     after.doing = [...this.#running.values()].at(-1);
     if (after.doing && !after.doing.since) after.doing.since = event.timestamp;
     if (after.state !== before.state) after.since = event.timestamp;
     after.activity = this.#count(before.activity, minuteOf(Date.parse(event.timestamp)));
     this.session.value = after;
     this.tool.value = after.doing?.tool ?? '';
+  }
+
+  /** Turns and calls, whichever sources tell of them. */ #turns = new Turns();
+  #calls = new Calls();
+
+  /** Whether another source has told it: it counts once. @param {Wire.Event} event */
+  #isToldBefore(event) {
+    const data = isObject(event.data) ? event.data : {};
+    switch (event.type) {
+      case 'turn_start':
+        return !this.#turns.begin(event, str(data.body)).isNew;
+      case 'turn_end':
+        return this.#isEnded(event);
+      case 'tool_call_start':
+        return !this.#calls.begin(event, data).isNew;
+      case 'tool_call':
+        return !this.#calls.end(event, data)?.isFirst;
+      default:
+        return false;
+    }
+  }
+
+  /** @param {Wire.Event} event */
+  #isEnded(event) {
+    const told = this.#turns.end(event);
+    if (told?.isFirst && event.data?.usage) told.turn.row = 'spent';
+    return !told?.isFirst;
+  }
+
+  /** What a turn has used may be told by another end than the first. @param {Wire.Session} session @param {Wire.Event} event */
+  #addSpent(session, event) {
+    const turn = this.#turns.of(event);
+    if (event.type !== 'turn_end' || !turn || turn.row === 'spent' || !isObject(event.data?.usage)) return;
+    turn.row = 'spent';
+    session.usage = added(session.usage, event.data.usage);
+    addCost(session, event.data.cost_usd);
   }
 
   /** @param {number[] | undefined} activity @param {number} minute */

@@ -250,9 +250,11 @@ declare namespace Wire {
     last_seq: number;
     start_seq?: number;
     end_seq?: number;
+    sources?: string[];
   }
 
   interface TurnRow extends SpanRow {
+    turn_ids?: string[];
     from?: string;
     prompt?: string;
     result?: string;

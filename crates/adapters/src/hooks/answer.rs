@@ -27,11 +27,33 @@ pub enum Verdict {
     Nothing,
 }
 
-/// The JSON that Claude Code takes.
+/// The JSON that the vendor takes.
 #[must_use]
 pub fn answer(how: How, verdict: &Verdict) -> Value {
     let specific = match (how, verdict) {
         (_, Verdict::Nothing) => return json!({}),
+        (How::CodexPermission, Verdict::Allow { arguments: Some(_), .. }) => {
+            // The vendor takes no others, and what was approved is not what would run.
+            let message = "the call was approved with other arguments, which Codex does not take".to_owned();
+            return answer(how, &Verdict::Deny { message });
+        }
+        (How::CodexPermission, _) => return answer(How::Permission, verdict),
+        (How::CodexGate | How::GeminiGate, Verdict::Allow { arguments: None, .. }) => return json!({}),
+        (How::CodexGate, Verdict::Allow { arguments, .. }) => {
+            let verdict = Verdict::Allow {
+                arguments: arguments.clone(),
+                message: None,
+            };
+            return answer(How::Gate, &verdict);
+        }
+        (How::CodexGate, Verdict::Deny { .. }) => return answer(How::Gate, verdict),
+        (How::GeminiGate, Verdict::Allow { arguments, .. }) => {
+            let input = arguments.as_ref().map(value).unwrap_or_default();
+            json!({"hookEventName": "BeforeTool", "tool_input": input})
+        }
+        (How::GeminiGate, Verdict::Deny { message }) => {
+            return json!({"decision": "deny", "reason": format!("{DENIED}{message}")});
+        }
         (How::Permission, Verdict::Allow { arguments, .. }) => {
             let mut decision = json!({"behavior": "allow"});
             if let Some(arguments) = arguments {
@@ -74,7 +96,7 @@ mod tests {
     #[test]
     fn a_decision_is_in_the_vendors_words() {
         let arguments = Object::new(Json::parse(r#"{"command":"ls"}"#).unwrap());
-        let allow = |arguments| Verdict::Allow {
+        let allow = |arguments: Option<Object>| Verdict::Allow {
             arguments,
             message: None,
         };
@@ -94,13 +116,57 @@ mod tests {
             ),
             (
                 How::Gate,
-                allow(arguments),
+                allow(arguments.clone()),
                 r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"allow","updatedInput":{"command":"ls"}}}"#,
             ),
             (
                 How::Gate,
-                deny,
+                deny.clone(),
                 r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"Not permitted: no"}}"#,
+            ),
+            (
+                How::CodexPermission,
+                Verdict::Allow {
+                    arguments: None,
+                    message: Some("yes".into()),
+                },
+                r#"{"hookSpecificOutput":{"hookEventName":"PermissionRequest","decision":{"behavior":"allow"}}}"#,
+            ),
+            (
+                How::CodexPermission,
+                allow(arguments.clone()),
+                r#"{"hookSpecificOutput":{"hookEventName":"PermissionRequest","decision":{"behavior":"deny","message":"Not permitted: the call was approved with other arguments, which Codex does not take"}}}"#,
+            ),
+            (
+                How::CodexGate,
+                Verdict::Allow {
+                    arguments: None,
+                    message: Some("yes".into()),
+                },
+                "{}",
+            ),
+            (
+                How::CodexGate,
+                allow(arguments.clone()),
+                r#"{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"allow","updatedInput":{"command":"ls"}}}"#,
+            ),
+            (
+                How::GeminiGate,
+                Verdict::Allow {
+                    arguments: None,
+                    message: Some("yes".into()),
+                },
+                "{}",
+            ),
+            (
+                How::GeminiGate,
+                allow(arguments.clone()),
+                r#"{"hookSpecificOutput":{"hookEventName":"BeforeTool","tool_input":{"command":"ls"}}}"#,
+            ),
+            (
+                How::GeminiGate,
+                deny,
+                r#"{"decision":"deny","reason":"Not permitted: no"}"#,
             ),
         ] {
             let want: Value = serde_json::from_str(want).unwrap();

@@ -17,41 +17,61 @@ use turnwire_proto::{
     TurnStart, TurnState,
 };
 
-use super::{Delivery, Sheet, Told};
-use crate::{fit, scribe::with, view::Obj};
+use super::{Delivery, How, Sheet, Told, parse};
+use crate::{scribe::with, view::Obj};
 
-const SOURCE: &str = "claude-hooks";
+/// What a vendor that has the same hooks does its own way.
+pub(super) struct Dialect {
+    pub(super) source: &'static str,
+    /// The field with the turn's id.
+    pub(super) turn: &'static str,
+    /// How its questions are answered.
+    pub(super) permission: How,
+    pub(super) gate: How,
+    /// What came of a call, where its output says it: the word for a failure.
+    pub(super) failed: fn(&Obj<'_>) -> Option<String>,
+}
+
+const CLAUDE: Dialect = Dialect {
+    source: "claude-hooks",
+    turn: "prompt_id",
+    permission: How::Permission,
+    gate: How::Gate,
+    failed: |hook| {
+        let response = hook.obj("tool_response").unwrap_or_default();
+        response.yes("interrupted").then(|| "interrupted".to_owned())
+    },
+};
 
 /// Reads one payload. Cannot fail.
 #[must_use]
 pub fn claude(payload: &[u8], delivery: &Delivery) -> Told {
     let text = String::from_utf8_lossy(payload);
-    let text = text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    let Some(hook) = Obj::parse(text) else {
-        let mut sheet = Sheet::new(SOURCE, text, None, None, delivery);
-        sheet.unknown("not a JSON object");
-        return sheet.told;
-    };
-    let (session, prompt) = (hook.text("session_id"), hook.text("prompt_id"));
-    let mut sheet = Sheet::new(SOURCE, text, session.as_deref(), prompt.as_deref(), delivery);
+    match parse(&text, CLAUDE.source, delivery) {
+        Ok((text, hook)) => read(text, &hook, &CLAUDE, delivery),
+        Err(told) => told,
+    }
+}
+
+/// Reads one payload of a vendor that has the same hooks.
+pub(super) fn read(text: &str, hook: &Obj<'_>, dialect: &Dialect, delivery: &Delivery) -> Told {
+    let (session, prompt) = (hook.text("session_id"), hook.text(dialect.turn));
+    let mut sheet = Sheet::new(dialect.source, text, session.as_deref(), prompt.as_deref(), delivery);
     let name = hook.text("hook_event_name").unwrap_or_default();
     let call = Call {
         inside: hook.text("agent_id"),
         prompt: prompt.unwrap_or_default(),
-        hook: &hook,
+        hook,
+        dialect,
     };
-    if !call.read(&name, &mut sheet) {
-        let name = if name.is_empty() { "no hook_event_name" } else { &name };
-        sheet.unknown(fit::head(name, 64));
-    } else if sheet.payload.is_some() {
-        sheet.keep(fit::head(&name, 64));
-    }
-    sheet.told
+    let known = call.read(&name, &mut sheet);
+    sheet.done(&name, known)
 }
 
 /// One call of a hook.
 struct Call<'a> {
     hook: &'a Obj<'a>,
+    dialect: &'a Dialect,
     /// The turn.
     prompt: String,
     /// The subagent in which it happens.

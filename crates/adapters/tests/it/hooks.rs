@@ -1,35 +1,43 @@
-//! Hooks: what real ones told, one payload a line, in `fixtures/claude-hooks`; `documented.hooks.jsonl` is written by hand, of
+//! Hooks: what real ones told, one payload a line, in `fixtures/*-hooks`; `documented.hooks.jsonl` is written by hand, of
 //! what the vendor's manual names and no recording has. `UPDATE=1` writes the `.events` files: read the difference.
 
 use std::{collections::HashSet, fs, path::PathBuf};
 
 use proptest::prelude::*;
-use turnwire_adapters::hooks::{Delivery, How, NO_SESSION, Told, claude};
+use turnwire_adapters::hooks::{Delivery, How, NO_SESSION, Told, Vendor, claude, codex, gemini};
 use turnwire_proto::{Defaults, EventId, Json, Kind, NewEvent, Timestamp, ToolCall, limits};
 
 use crate::every_adapter::{Spoil, apply, publishable, spoil};
 
-fn files() -> Vec<(PathBuf, Vec<Vec<u8>>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/claude-hooks");
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.retain(|path| path.to_str().unwrap().ends_with(".hooks.jsonl"));
-    paths.sort();
-    let read = |path: PathBuf| {
-        let bytes = fs::read(&path).unwrap();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-        (path, lines)
-    };
-    let files: Vec<_> = paths.into_iter().map(read).collect();
-    assert!(files.len() >= 7, "the recordings are there");
+/// Recordings of every vendor.
+fn files() -> Vec<(Vendor, PathBuf, Vec<Vec<u8>>)> {
+    let mut files = Vec::new();
+    for (vendor, folder) in [
+        (Vendor::Claude, "claude-hooks"),
+        (Vendor::Codex, "codex-hooks"),
+        (Vendor::Gemini, "gemini-hooks"),
+    ] {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
+        let mut paths: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        paths.retain(|path| path.to_str().unwrap().ends_with(".hooks.jsonl"));
+        paths.sort();
+        for path in paths {
+            let bytes = fs::read(&path).unwrap();
+            let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let lines = lines.map(<[u8]>::to_vec).collect();
+            files.push((vendor, path, lines));
+        }
+    }
+    assert!(files.len() >= 10, "the recordings are there");
     files
 }
 
 fn payload(file: &str, event: &str) -> Vec<u8> {
-    let (_, lines) = files().into_iter().find(|(path, _)| path.ends_with(file)).unwrap();
+    let (_, _, lines) = files().into_iter().find(|(_, path, _)| path.ends_with(file)).unwrap();
     let name = format!("\"hook_event_name\":\"{event}\"");
     let is = |line: &Vec<u8>| String::from_utf8_lossy(line).contains(&name);
     lines.into_iter().find(is).unwrap()
@@ -40,9 +48,9 @@ fn delivery() -> Delivery {
 }
 
 /// All that is owed of any payload.
-fn check(payload: &[u8], gate: bool) -> Told {
+fn check(vendor: Vendor, payload: &[u8], gate: bool) -> Told {
     let delivery = Delivery { gate, ..delivery() };
-    let told = claude(payload, &delivery);
+    let told = vendor.read(payload, &delivery);
     assert!(!told.events.is_empty());
     for event in &told.events {
         publishable("claude-hooks", event);
@@ -63,7 +71,7 @@ fn check(payload: &[u8], gate: bool) -> Told {
     let questions = told.events.iter().filter(|event| event.kind == Kind::APPROVAL_REQUEST);
     assert_eq!(questions.count(), usize::from(told.asks.is_some()));
     assert_eq!(
-        claude(payload, &delivery).events,
+        vendor.read(payload, &delivery).events,
         told.events,
         "a second try is the same"
     );
@@ -80,14 +88,14 @@ fn show(event: &NewEvent) -> String {
 }
 
 /// A line for each payload's name, its events under it; those that were told before are marked.
-fn golden(lines: &[Vec<u8>]) -> String {
+fn golden(vendor: Vendor, lines: &[Vec<u8>]) -> String {
     let mut text = String::new();
     let mut known = HashSet::new();
     for (n, line) in lines.iter().enumerate() {
         let mut delivery = delivery();
         // The same ids in every run.
         delivery.id = EventId::from_bytes([u8::try_from(n).unwrap(); 16]);
-        let told = claude(line, &delivery);
+        let told = vendor.read(line, &delivery);
         let hook: serde_json::Value = serde_json::from_slice(line).unwrap();
         let unknown = if told.unknown { " (unknown)" } else { "" };
         let name = hook["hook_event_name"].as_str().unwrap_or_default();
@@ -104,12 +112,12 @@ fn golden(lines: &[Vec<u8>]) -> String {
 #[test]
 fn every_recorded_hook_gives_the_events_that_a_person_has_checked() {
     let mut wrong = Vec::new();
-    for (path, lines) in files() {
+    for (vendor, path, lines) in files() {
         for line in &lines {
-            check(line, false);
-            check(line, true);
+            check(vendor, line, false);
+            check(vendor, line, true);
         }
-        let now = golden(&lines);
+        let now = golden(vendor, &lines);
         let golden = path.with_extension("events");
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&golden, &now).unwrap();
@@ -157,7 +165,7 @@ fn a_call_that_was_refused_ends_with_its_batch_and_one_that_ended_is_not_ended_a
     let mut known = HashSet::new();
     let mut ends = Vec::new();
     for file in ["permission-denied.hooks.jsonl", "tools.hooks.jsonl"] {
-        let (_, lines) = files().into_iter().find(|(path, _)| path.ends_with(file)).unwrap();
+        let (_, _, lines) = files().into_iter().find(|(_, path, _)| path.ends_with(file)).unwrap();
         for line in lines {
             let told = claude(&line, &delivery()).events;
             ends.extend(
@@ -187,7 +195,7 @@ fn a_call_that_was_refused_ends_with_its_batch_and_one_that_ended_is_not_ended_a
 #[test]
 fn a_permission_is_asked_about_and_a_gate_asks_about_every_call() {
     let permission = payload("permission-denied.hooks.jsonl", "PermissionRequest");
-    let told = check(&permission, false);
+    let told = check(Vendor::Claude, &permission, false);
     let asks = told.asks.unwrap();
     assert_eq!(asks.how, How::Permission);
     assert_eq!(asks.approval_id.as_str(), told.events[0].id.to_string());
@@ -195,8 +203,11 @@ fn a_permission_is_asked_about_and_a_gate_asks_about_every_call() {
     assert_ne!(again.approval_id, asks.approval_id, "each time is another question");
 
     let call = payload("tools.hooks.jsonl", "PreToolUse");
-    assert_eq!(check(&call, false).asks, None);
-    let (one, two) = (check(&call, true).asks.unwrap(), check(&call, true).asks.unwrap());
+    assert_eq!(check(Vendor::Claude, &call, false).asks, None);
+    let (one, two) = (
+        check(Vendor::Claude, &call, true).asks.unwrap(),
+        check(Vendor::Claude, &call, true).asks.unwrap(),
+    );
     assert_eq!((one.how, &one), (How::Gate, &two));
 }
 
@@ -222,7 +233,9 @@ fn payloads_of_any_shape_are_kept_and_none_is_public() {
         "{\"session_id\":\"s\",\"hook_event_name\":\"UserPromptSubmit\"}",
         &deep,
     ] {
-        check(odd.as_bytes(), true);
+        for vendor in [Vendor::Claude, Vendor::Codex, Vendor::Gemini] {
+            check(vendor, odd.as_bytes(), true);
+        }
     }
     let told = claude(b"{\"hook_event_name\":\"Stop\",\"prompt_id\":\"p\"}", &delivery());
     assert_eq!(told.events[0].session_id.as_ref().unwrap().as_str(), NO_SESSION);
@@ -231,7 +244,7 @@ fn payloads_of_any_shape_are_kept_and_none_is_public() {
         "x".repeat(limits::EVENT)
     );
     assert!(
-        check(big.as_bytes(), false).events[0]
+        check(Vendor::Claude, big.as_bytes(), false).events[0]
             .data
             .get()
             .contains("\"truncated\":true")
@@ -248,14 +261,14 @@ proptest! {
         gate in any::<bool>(),
     ) {
         let files = files();
-        let mut lines = files[which % files.len()].1.clone();
+        let (vendor, _, mut lines) = files[which % files.len()].clone();
         for spoil in &spoils {
             if !matches!(spoil, Spoil::Drop(_)) {
                 apply(spoil, &mut lines);
             }
         }
         for line in &lines {
-            check(line, gate);
+            check(vendor, line, gate);
         }
     }
 }
@@ -269,4 +282,77 @@ fn an_event_says_that_hooks_told_it() {
             .iter()
             .all(|event| event.source == source && event.turn_id.is_some())
     );
+}
+
+fn of_vendor(vendor: Vendor, event: &str) -> Vec<Vec<u8>> {
+    let name = format!("\"hook_event_name\":\"{event}\"");
+    let lines = files()
+        .into_iter()
+        .filter(|(of, _, _)| *of == vendor)
+        .flat_map(|(_, _, lines)| lines);
+    let is = |line: &Vec<u8>| String::from_utf8_lossy(line).replace("\": ", "\":").contains(&name);
+    lines.filter(is).collect()
+}
+
+#[test]
+fn what_codex_notifies_of_is_what_its_hooks_tell() {
+    let notice = br#"{"type":"agent-turn-complete","thread-id":"s","turn-id":"t","cwd":"/p","input-messages":["Do it."],"last-assistant-message":"Done."}"#;
+    let prompt =
+        br#"{"session_id":"s","turn_id":"t","cwd":"/p","hook_event_name":"UserPromptSubmit","prompt":"Do it."}"#;
+    let stop = br#"{"session_id":"s","turn_id":"t","hook_event_name":"Stop","last_assistant_message":"Done."}"#;
+    let ids = |payload: &[u8]| codex(payload, &delivery()).events.into_iter().map(|event| event.id);
+    let hooks: HashSet<EventId> = ids(prompt).chain(ids(stop)).collect();
+    assert_eq!(ids(notice).collect::<HashSet<_>>(), hooks);
+}
+
+#[test]
+fn a_gate_of_codex_and_of_gemini_asks_and_says_what_became_of_a_denied_call() {
+    for (vendor, event, how) in [
+        (Vendor::Codex, "PreToolUse", How::CodexGate),
+        (Vendor::Gemini, "BeforeTool", How::GeminiGate),
+    ] {
+        for payload in of_vendor(vendor, event) {
+            assert!(check(vendor, &payload, false).asks.is_none());
+            let told = check(vendor, &payload, true);
+            let (start, asks) = (&told.events[0], told.asks.unwrap());
+            assert_eq!((asks.how, asks.how.is_gate()), (how, true));
+            let denied = asks.denied.unwrap();
+            let (start, end): (serde_json::Value, serde_json::Value) =
+                (start.data.read().unwrap(), denied.data.read().unwrap());
+            assert_eq!(
+                (&end["tool"], &end["tool_call_id"]),
+                (&start["tool"], &start["tool_call_id"])
+            );
+            assert_eq!((&end["success"], &end["error"]), (&false.into(), &"denied".into()));
+            if vendor == Vendor::Gemini {
+                assert_eq!(end["arguments"], start["arguments"], "it has no id");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_of_gemini_that_failed_has_failed_and_calls_are_known_by_their_time() {
+    let calls: Vec<ToolCall> = of_vendor(Vendor::Gemini, "AfterTool")
+        .iter()
+        .map(|line| gemini(line, &delivery()).events[0].data.read().unwrap())
+        .collect();
+    let outcomes: Vec<_> = calls
+        .iter()
+        .map(|call| (call.tool.as_str(), call.error.as_deref()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            ("run_shell_command", None),
+            ("read_file", None),
+            ("write_file", None),
+            ("run_shell_command", Some("exit 2"))
+        ]
+    );
+    let line = &of_vendor(Vendor::Gemini, "BeforeTool")[0];
+    let later = String::from_utf8_lossy(line).replace("2026-11-20T09:03:03", "2026-11-20T09:03:13");
+    let id = |payload: &[u8]| gemini(payload, &delivery()).events[0].id;
+    assert_eq!(id(line), id(line));
+    assert_ne!(id(line), id(later.as_bytes()), "the same command again is another call");
 }

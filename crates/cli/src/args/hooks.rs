@@ -13,6 +13,7 @@ use super::{Gateway, span};
 Examples:
   turnwire hook claude                             what `turnwire hooks install` writes into Claude Code's settings
   turnwire hook claude --gate                      for PreToolUse: every tool call waits for a decision
+  turnwire hook codex                              as the program of Codex's `notify` it takes the payload as its last argument
 
 What the payload tells is kept on disk until the gateway has it. A call never fails or holds up the agent, but for one \
 that asks: it waits for the decision of a person, and when the gateway cannot be asked it is denied.
@@ -22,7 +23,10 @@ pub(crate) struct Hook {
     /// Whose hook it is
     #[arg(value_enum, default_value_t = Vendor::Claude)]
     pub vendor: Vendor,
-    /// The agent's name [default: claude-code]
+    /// The payload, where it is not on standard input
+    #[arg(value_name = "PAYLOAD")]
+    pub payload: Option<String>,
+    /// The agent's name [default: claude-code, codex-cli, gemini-cli]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<Name>,
     /// Ask about every tool call before it is made
@@ -40,9 +44,13 @@ pub(crate) struct Hook {
 pub(crate) enum Vendor {
     /// Claude Code
     Claude,
+    /// Codex
+    Codex,
+    /// Gemini CLI
+    Gemini,
 }
 
-/// Put hooks into Claude Code's settings, take them out, or show them
+/// Put hooks into an agent's settings, take them out, or show them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hooks {
     Install(HooksInstall),
@@ -50,11 +58,12 @@ pub(crate) enum Hooks {
     Show(HooksShow),
 }
 
-/// Have every Claude Code session tell the gateway what it does, and ask it for permissions
+/// Have every session of Claude Code, Codex or Gemini CLI tell the gateway what it does, and ask it for permissions
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   turnwire hooks install                           for all of your sessions
+  turnwire hooks install --codex                   for Codex; --gemini for Gemini CLI
   turnwire hooks install --project .               for those in this directory
   turnwire hooks install --gate --yes              ask about every tool call; no question before writing
   turnwire hooks install --http                    no program for each hook, but a token in the environment
@@ -67,13 +76,13 @@ pub(crate) struct HooksInstall {
     /// Hooks that run `turnwire hook`, which finds the gateway and its token by itself (the default)
     #[arg(long, conflicts_with = "http")]
     pub command: bool,
-    /// Hooks that the agent posts itself; TURNWIRE_TOKEN must be in its environment
-    #[arg(long)]
+    /// Hooks that the agent posts itself; TURNWIRE_TOKEN must be in its environment. Claude Code only
+    #[arg(long, conflicts_with_all = ["codex", "gemini"])]
     pub http: bool,
     /// Ask about every tool call, not only where the agent itself would
     #[arg(long)]
     pub gate: bool,
-    /// The agent's name [default: claude-code]
+    /// The agent's name [default: claude-code, codex-cli, gemini-cli]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<Name>,
     /// Do not ask
@@ -111,10 +120,31 @@ pub(crate) struct HooksShow {
 /// Which settings
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct SettingsFile {
-    /// Those of all your sessions: ~/.claude/settings.json, or in $CLAUDE_CONFIG_DIR (the default)
+    /// Claude Code's (the default)
+    #[arg(long, conflicts_with_all = ["codex", "gemini"])]
+    pub claude: bool,
+    /// Codex's
+    #[arg(long, conflicts_with = "gemini")]
+    pub codex: bool,
+    /// Gemini CLI's
+    #[arg(long)]
+    pub gemini: bool,
+    /// Those of all your sessions (the default): ~/.claude/settings.json, or in $CLAUDE_CONFIG_DIR; ~/.codex/hooks.json, or in
+    /// $CODEX_HOME; ~/.gemini/settings.json
     #[arg(long, conflicts_with = "project")]
     pub user: bool,
-    /// Those of a project: DIR/.claude/settings.json
+    /// Those of a project: the same file in DIR/.claude, DIR/.codex or DIR/.gemini
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub project: Option<PathBuf>,
+}
+
+impl SettingsFile {
+    /// Whose they are.
+    pub(crate) const fn vendor(&self) -> Vendor {
+        match (self.codex, self.gemini) {
+            (true, _) => Vendor::Codex,
+            (_, true) => Vendor::Gemini,
+            _ => Vendor::Claude,
+        }
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
-use turnwire_adapters::hooks::{self, Asks, Delivery, Told, Verdict, answer};
+use turnwire_adapters::hooks::{Asks, Delivery, Told, Vendor as Of, Verdict, answer};
 use turnwire_client::{
     Endpoint, Error,
     publish::{Locate, Patience, Publisher},
@@ -27,8 +27,6 @@ use crate::{
     gateway, out,
 };
 
-/// The agent, where nobody says its name; the gateway's word for it, too.
-const AGENT: &str = "claude-code";
 /// Bytes of a payload. A tool's output may be large; what is cut is kept as a text.
 const PAYLOAD: u64 = 32 << 20;
 /// How long a call that asks nothing may take to send what it tells: a person waits for the agent.
@@ -43,14 +41,14 @@ const AGAIN: Duration = Duration::from_millis(250);
 const LATER: Duration = Duration::from_secs(10);
 
 pub(crate) async fn hook(args: Hook) -> anyhow::Result<ExitCode> {
-    let mut payload = Vec::new();
-    if let Err(error) = io::stdin().lock().take(PAYLOAD).read_to_end(&mut payload) {
+    let mut payload = args.payload.clone().unwrap_or_default().into_bytes();
+    if args.payload.is_some() {
+        // What is on standard input is not for it.
+    } else if let Err(error) = io::stdin().lock().take(PAYLOAD).read_to_end(&mut payload) {
         out::say(&format!("the payload could not be read: {error}"));
     }
     let delivery = delivery(&args);
-    let told = match args.vendor {
-        Vendor::Claude => hooks::claude(&payload, &delivery),
-    };
+    let told = of(args.vendor).0.read(&payload, &delivery);
     let finder = gateway::Finder::new(&args.gateway);
     let answered = match &told.asks {
         None => {
@@ -66,11 +64,20 @@ pub(crate) async fn hook(args: Hook) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who reads a vendor's payloads, here and at the gateway.
+const fn of(vendor: Vendor) -> (Of, &'static str) {
+    match vendor {
+        Vendor::Claude => (Of::Claude, path::HOOKS_CLAUDE),
+        Vendor::Codex => (Of::Codex, path::HOOKS_CODEX),
+        Vendor::Gemini => (Of::Gemini, path::HOOKS_GEMINI),
+    }
+}
+
 fn delivery(args: &Hook) -> Delivery {
     let at = Timestamp::now();
     let wait = i64::try_from(args.wait.as_millis()).unwrap_or(i64::MAX);
     Delivery {
-        agent: args.agent.clone().or_else(|| Name::new(AGENT).ok()),
+        agent: args.agent.clone().or_else(|| Name::new(of(args.vendor).0.agent()).ok()),
         gate: args.gate,
         until: Timestamp::from_millis(at.millis().saturating_add(wait)),
         ..Delivery::new(at)
@@ -151,6 +158,7 @@ async fn ask(
     let message = format!("Turnwire's gateway could not be asked: {why}");
     let mut events = told.events.clone();
     events.extend(denied(told, asks, &message));
+    events.extend(asks.denied.as_deref().cloned());
     tell(args, &events, finder).await;
     answer(asks.how, &Verdict::Deny { message })
 }
@@ -177,7 +185,7 @@ async fn post(
     query.extend(args.agent.as_ref().map(|agent| ("agent", agent.to_string())));
     query.extend(args.gate.then(|| ("gate", "pre_tool_use".to_owned())));
     let request = endpoint
-        .stream(reqwest::Method::POST, path::HOOKS_CLAUDE)
+        .stream(reqwest::Method::POST, of(args.vendor).1)
         .query(&query)
         .header(reqwest::header::CONTENT_TYPE, "application/json")
         .body(payload.to_vec());

@@ -1,4 +1,4 @@
-//! `hooks`: our hooks in Claude Code's settings.
+//! `hooks`: our hooks in an agent's settings.
 
 mod diff;
 mod settings;
@@ -16,11 +16,11 @@ use turnwire_client::Place;
 use turnwire_proto::path;
 
 use crate::{
-    args::{Gateway, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile},
+    args::{Gateway, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor},
     gateway, out,
 };
 use diff::Line;
-use settings::{EVENTS, Headers, Hook, Wanted};
+use settings::{Headers, Hook, Wanted, events, word};
 
 /// Seconds that the agent gives a hook that asks; what `turnwire hook` waits is less.
 const ASKING: u64 = 600;
@@ -60,6 +60,9 @@ fn install(args: &HooksInstall) -> anyhow::Result<ExitCode> {
         file.path.display(),
         wanted.len()
     ));
+    if args.file.vendor() == Vendor::Codex {
+        out::say("Codex runs hooks only that you have looked at: open /hooks in it and trust these.");
+    }
     if args.http {
         out::say(
             "Start Claude Code with TURNWIRE_TOKEN in its environment: a token that may publish, and nothing else\n\
@@ -67,7 +70,7 @@ fn install(args: &HooksInstall) -> anyhow::Result<ExitCode> {
              An HTTP hook that fails is passed over: while the gateway is away nothing is recorded, and nobody is asked.",
         );
     } else if args.gateway.token.is_some() {
-        out::say("The token is not written into the settings: have TURNWIRE_TOKEN in Claude Code's environment.");
+        out::say("The token is not written into the settings: have TURNWIRE_TOKEN in the agent's environment.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,8 +129,12 @@ fn show(args: &HooksShow) -> anyhow::Result<ExitCode> {
 
 /// What is to be there.
 fn wanted(args: &HooksInstall) -> anyhow::Result<Vec<Wanted>> {
-    let asks = |event: &str| event == "PermissionRequest" || (args.gate && event == "PreToolUse");
-    let timeout = |event: &str| if asks(event) { ASKING } else { TELLING };
+    let vendor = args.file.vendor();
+    let gates = |event: &str| args.gate && matches!(event, "PreToolUse" | "BeforeTool");
+    let asks = |event: &str| event == "PermissionRequest" || gates(event);
+    // Gemini CLI counts in milliseconds.
+    let unit = if vendor == Vendor::Gemini { 1000 } else { 1 };
+    let timeout = |event: &str| unit * if asks(event) { ASKING } else { TELLING };
     if args.http {
         let url = http_url(args)?;
         let hook = |event: &str| Hook::Http {
@@ -139,26 +146,26 @@ fn wanted(args: &HooksInstall) -> anyhow::Result<Vec<Wanted>> {
             timeout: timeout(event),
         };
         // The vendor never calls an HTTP hook for this one.
-        let events = EVENTS.iter().filter(|event| **event != "SessionStart");
+        let events = events(vendor).iter().filter(|event| **event != "SessionStart");
         return Ok(events.map(|event| (*event, hook(event))).collect());
     }
     let program = env::current_exe().context("failed to find this program")?;
     let program = program.to_str().context("this program's path is not UTF-8")?;
-    let mut words = vec![program.to_owned(), "hook".to_owned(), "claude".to_owned()];
+    let mut words = vec![program.to_owned(), "hook".to_owned(), word(vendor).to_owned()];
     if let Some(agent) = &args.agent {
         words.extend(["--agent".to_owned(), agent.to_string()]);
     }
     words.extend(whereabouts(&args.gateway)?);
     let command = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
     let hook = |event: &str| Hook::Command {
-        command: if args.gate && event == "PreToolUse" {
+        command: if gates(event) {
             format!("{command} --gate")
         } else {
             command.clone()
         },
         timeout: timeout(event),
     };
-    Ok(EVENTS.iter().map(|event| (*event, hook(event))).collect())
+    Ok(events(vendor).iter().map(|event| (*event, hook(event))).collect())
 }
 
 /// The gateway as it was named here: where the agent runs, nothing names it.
@@ -215,12 +222,17 @@ struct File {
 
 impl File {
     fn of(args: &SettingsFile) -> anyhow::Result<Self> {
+        let (folder, file, variable) = match args.vendor() {
+            Vendor::Claude => (".claude", "settings.json", Some("CLAUDE_CONFIG_DIR")),
+            Vendor::Codex => (".codex", "hooks.json", Some("CODEX_HOME")),
+            Vendor::Gemini => (".gemini", "settings.json", None),
+        };
         let dir = match &args.project {
             Some(project) if !project.is_dir() => bail!("{} is not a directory", project.display()),
-            Some(project) => project.join(".claude"),
-            None => config_dir()?,
+            Some(project) => project.join(folder),
+            None => config_dir(folder, variable)?,
         };
-        let path = dir.join("settings.json");
+        let path = dir.join(file);
         let path = fs::canonicalize(&path).unwrap_or(path);
         let (text, exists) = match fs::read_to_string(&path) {
             Ok(text) => (text, true),
@@ -274,11 +286,15 @@ impl File {
     }
 }
 
-fn config_dir() -> anyhow::Result<PathBuf> {
+fn config_dir(folder: &str, variable: Option<&str>) -> anyhow::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("CLAUDE_CONFIG_DIR")
-        .or_else(|| Some(set("HOME")?.join(".claude")))
-        .context("neither CLAUDE_CONFIG_DIR nor HOME is set")
+    variable
+        .and_then(set)
+        .or_else(|| Some(set("HOME")?.join(folder)))
+        .with_context(|| match variable {
+            Some(variable) => format!("neither {variable} nor HOME is set"),
+            None => "HOME is not set".to_owned(),
+        })
 }
 
 /// Replaces a file as a whole, with the permissions of `like` where that is there.

@@ -36,6 +36,8 @@ mod openai_server;
 #[cfg(test)]
 mod opencode_agent;
 #[cfg(test)]
+mod other_hooks;
+#[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod reporting;

@@ -1,4 +1,4 @@
-//! `/api/hooks/claude`: one call of a hook of an agent that was not started here.
+//! `/api/hooks/{vendor}`: one call of a hook of an agent that was not started here.
 //!
 //! What it tells is in the log before it is answered. A question waits for its decision, and while it waits its answer has begun:
 //! blanks, which JSON may have before it. They keep the connection, and by them it is seen that whoever asked has gone, after
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::Instant;
-use turnwire_adapters::hooks::{self, Asks, Delivery, How, Verdict, answer};
+use turnwire_adapters::hooks::{Asks, Delivery, How, Vendor, Verdict, answer};
 use turnwire_proto::{
     ApprovalDecision, Code, EventId, Kind, Name, NewEvent, Object, Timestamp, approval::State as Decided, limits, path,
 };
@@ -39,11 +39,13 @@ const MAX_WAIT: Duration = Duration::from_hours(24);
 const BLANK: Duration = Duration::from_secs(1);
 /// How long the desk has to write that a question has expired.
 const EXPIRING: Duration = Duration::from_secs(5);
-/// The agent, where nobody says its name. Not that of the runner's driver, whose downlink says when it is there.
-const AGENT: &str = "claude-code";
-
 pub(crate) fn router() -> Router<App> {
-    Router::new().route(path::HOOKS_CLAUDE, post(claude))
+    let of =
+        |vendor: Vendor| post(move |app, grant, query, headers, body| called(vendor, app, grant, query, headers, body));
+    Router::new()
+        .route(path::HOOKS_CLAUDE, of(Vendor::Claude))
+        .route(path::HOOKS_CODEX, of(Vendor::Codex))
+        .route(path::HOOKS_GEMINI, of(Vendor::Gemini))
 }
 
 /// What the query says of a call.
@@ -85,12 +87,12 @@ impl Call {
         Ok(call)
     }
 
-    fn delivery(self, wait: Duration) -> Delivery {
+    fn delivery(self, vendor: Vendor, wait: Duration) -> Delivery {
         let at = Timestamp::now();
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         Delivery {
             id: self.delivery.unwrap_or_default(),
-            agent: self.agent.or_else(|| Name::new(AGENT).ok()),
+            agent: self.agent.or_else(|| Name::new(vendor.agent()).ok()),
             gate: self.gate,
             until: Timestamp::from_millis(at.millis().saturating_add(wait)),
             at,
@@ -98,7 +100,8 @@ impl Call {
     }
 }
 
-async fn claude(
+async fn called(
+    vendor: Vendor,
     State(app): State<App>,
     grant: Grant<Publish>,
     RawQuery(query): RawQuery,
@@ -115,7 +118,7 @@ async fn claude(
         return Err(Refusal::field("body", "the body is empty"));
     }
     let wait = call.wait.unwrap_or(WAIT).min(app.limits().approval_wait);
-    let told = hooks::claude(&payload, &call.delivery(wait));
+    let told = vendor.read(&payload, &call.delivery(vendor, wait));
     app.hub().publish(&grant, &told.events, &Queued::default()).await?;
     let metrics = app.hub().metrics();
     metrics.hooks.inc();
@@ -145,13 +148,19 @@ fn json(body: impl Into<Body>) -> Response {
 struct Question {
     decided: BoxFuture<'static, Option<Verdict>>,
     how: How,
+    /// What is told when it is denied.
+    denied: Option<NewEvent>,
     waits: Waits,
     over: bool,
 }
 
 impl Question {
     fn new(app: App, grant: Grant<Publish>, asks: Asks, told: &[NewEvent], wait: Duration) -> Self {
-        let Asks { approval_id, how } = asks;
+        let Asks {
+            approval_id,
+            how,
+            denied,
+        } = asks;
         app.hub().metrics().hooks_waiting.inc();
         let decided = Box::pin(verdict(app.clone(), approval_id.clone(), how, Instant::now() + wait));
         let asked = told.iter().find(|event| event.kind == Kind::APPROVAL_REQUEST).cloned();
@@ -164,6 +173,7 @@ impl Question {
         Self {
             decided,
             how,
+            denied: denied.map(|event| *event),
             waits,
             over: false,
         }
@@ -180,7 +190,10 @@ impl Question {
             verdict = &mut self.decided => {
                 self.over = true;
                 // It was answered, or there is nothing to be answered: either way it is not taken back.
-                self.waits.grant = None;
+                let grant = self.waits.grant.take();
+                if let (Some(Verdict::Deny { .. }), Some(denied), Some(grant)) = (&verdict, self.denied.take(), grant) {
+                    tell(&self.waits.app, grant, denied);
+                }
                 let broken_off = || Error::new(ErrorKind::Interrupted, "the server cannot wait any more");
                 verdict.map(|verdict| Bytes::from(answer(self.how, &verdict).to_string())).ok_or_else(broken_off)
             }
@@ -188,6 +201,16 @@ impl Question {
         };
         Some((piece, self))
     }
+}
+
+/// Writes what nobody waits for.
+fn tell(app: &App, grant: Grant<Publish>, event: NewEvent) {
+    let told = app.clone();
+    app.tasks().spawn("hook", async move {
+        if let Err(refusal) = told.hub().publish(&grant, &[event], &Queued::default()).await {
+            tracing::warn!(code = refusal.code().as_str(), "what a hook told could not be written");
+        }
+    });
 }
 
 /// Withdraws the question when its connection ends before its answer.
@@ -223,13 +246,8 @@ impl Drop for Waits {
             raw: None,
             ..asked
         };
-        let app = self.app.clone();
         // One that was decided meanwhile stays so: the first decision in the log is the one that counts.
-        self.app.tasks().spawn("withdraw", async move {
-            if let Err(refusal) = app.hub().publish(&grant, &[withdrawn], &Queued::default()).await {
-                tracing::warn!(code = refusal.code().as_str(), "a question could not be withdrawn");
-            }
-        });
+        tell(&self.app, grant, withdrawn);
     }
 }
 
@@ -258,12 +276,12 @@ async fn verdict(app: App, id: Name, how: How, until: Instant) -> Option<Verdict
         (Decided::Denied, _) => Verdict::Deny {
             message: message.unwrap_or_else(|| format!("denied by {}", by.as_deref().unwrap_or("somebody"))),
         },
-        (_, How::Permission) => Verdict::Nothing,
+        _ if !how.is_gate() => Verdict::Nothing,
         // A gate that opens when nobody looks is none.
-        (Decided::Withdrawn, How::Gate) => Verdict::Deny {
+        (Decided::Withdrawn, _) => Verdict::Deny {
             message: "the question was withdrawn".to_owned(),
         },
-        (Decided::Pending | Decided::Expired, How::Gate) => Verdict::Deny {
+        (Decided::Pending | Decided::Expired, _) => Verdict::Deny {
             message: "nobody decided in time".to_owned(),
         },
     })

@@ -17,7 +17,7 @@ use super::{
     meter::{Meter, Reach},
     preview, runs,
     sessions::{self, IDLE, RUNNING, STALLED, Session, THINKING},
-    silent, tools, turns,
+    silent, told, tools, turns,
     turns::Turn,
     used::Used,
 };
@@ -114,7 +114,9 @@ impl Entry<'_> {
         match event.kind.as_str() {
             "session_start" => {
                 self.models(preview::body::<SessionStart>(data).model.as_deref());
-                self.go_on_from(&["done", "failed", "offline"], at)?;
+                if !self.session.is_past(event) {
+                    self.go_on_from(&["done", "failed", "offline"], at)?;
+                }
             }
             "session_end" => self.session_end(event, &preview::body(data))?,
             "session_renamed" => {
@@ -134,10 +136,12 @@ impl Entry<'_> {
             "turn_state_changed" => {
                 let body: TurnState = preview::body(data);
                 let since = body.since.as_deref().and_then(|since| since.parse().ok());
-                if !(matches!(body.state.as_str(), THINKING | RUNNING) && self.waits()?) {
+                let stands = matches!(body.state.as_str(), THINKING | RUNNING) && self.waits()?;
+                if !stands && !self.session.is_past(event) {
                     self.session.enter_named(&body.state, since.unwrap_or(at));
                 }
             }
+            "status_changed" if self.session.is_past(event) => {}
             "status_changed" => self.status(event, &preview::body(data))?,
             "approval_request" => self.asks_for_approval(event, &preview::body(data))?,
             "approval_decision" => self.decided(event, &preview::body(data))?,
@@ -145,12 +149,12 @@ impl Entry<'_> {
             "tool_call" => self.call_end(event, &preview::body(data))?,
             "message" => self.message(event, &preview::body(data))?,
             "usage" => self.usage(event, &preview::body(data))?,
-            "note" => self.says(&preview::body::<Note>(data).text),
+            "note" => self.says(event, &preview::body::<Note>(data).text),
             "error" => {
                 self.session.errors += 1;
                 self.meter.error(at, self.session.model.as_deref());
                 let message = preview::body::<ErrorBody>(data).message;
-                self.says(&message);
+                self.says(event, &message);
                 runs::error(self.db, self.session.n, &message)?;
             }
             _ => {}
@@ -173,11 +177,8 @@ impl Entry<'_> {
         self.session.spend(used);
     }
 
-    fn says(&mut self, text: &str) {
-        let line = preview::line(text);
-        if !line.is_empty() {
-            self.session.last_text = Some(line);
-        }
+    fn says(&mut self, event: &Event, text: &str) {
+        self.session.says(event, preview::line(text));
     }
 
     fn asks(&mut self, text: &str) {
@@ -239,7 +240,8 @@ impl Entry<'_> {
 
     fn asks_for_approval(&mut self, event: &Event, body: &ApprovalRequest) -> rusqlite::Result<()> {
         let place = self.place_of(event)?;
-        if approvals::ask(self.db, place, event, body)? && !self.session.is(NEEDS_ANSWER) {
+        let asks = approvals::ask(self.db, place, event, body)? && !self.session.is_past(event);
+        if asks && !self.session.is(NEEDS_ANSWER) {
             self.session.enter(NEEDS_APPROVAL, event.timestamp);
         }
         Ok(())
@@ -256,18 +258,19 @@ impl Entry<'_> {
     /// Takes the turn in hand that an event is of: the newest of its id, else the one that is open. Whether there is one.
     fn find(&mut self, event: &Event) -> rusqlite::Result<bool> {
         let Some(id) = event.turn_id.as_ref().map(AsRef::<str>::as_ref) else {
-            return self.find_open();
+            return self.find_without_id(event);
         };
         // What is in hand by its id is the newest of it: whoever begins another takes that in hand.
-        if self.turn.as_ref().and_then(|turn| turn.turn_id.as_deref()) != Some(id) {
-            let turn = turns::of_id(self.db, self.session.n, id)?;
-            self.hold(turn)?;
+        if !self.turn.as_ref().is_some_and(|turn| turn.is_called(id)) {
+            self.put_back()?;
+            self.turn = turns::of_id(self.db, self.session.n, id)?;
         }
         Ok(self.turn.is_some())
     }
 
     /// Takes the newest open turn in hand. That in hand may be an older one: which one it is must not depend on where a page begins.
-    fn find_open(&mut self) -> rusqlite::Result<bool> {
+    /// An event of a source that has not told of that turn is of the one that it has begun, else of the one in whose time it happened.
+    fn find_without_id(&mut self, event: &Event) -> rusqlite::Result<bool> {
         self.put_back()?;
         let newest = turns::newest_open(self.db, self.session.n)?;
         if self.turn.as_ref().map(Turn::place) != newest {
@@ -276,6 +279,19 @@ impl Entry<'_> {
                 None => None,
             };
         }
+        let source = event.source.as_str();
+        if !self.session.mixed || source == told::SERVER || self.turn.as_ref().is_some_and(|turn| turn.told_by(source))
+        {
+            return Ok(self.turn.is_some());
+        }
+        let (db, n) = (self.db, self.session.n);
+        let other = match turns::mine(db, n, source)? {
+            None => turns::told_by_time(db, n, event)?,
+            mine => mine,
+        };
+        if other.is_some() {
+            self.turn = other;
+        }
         Ok(self.turn.is_some())
     }
 
@@ -283,6 +299,9 @@ impl Entry<'_> {
     fn find_or_begin(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
         if !self.find(event)? && event.turn_id.is_some() {
             self.turn = Some(turns::insert(self.db, self.session.n, event)?);
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.met(event);
         }
         Ok(self.turn.as_mut())
     }
@@ -307,24 +326,69 @@ impl Entry<'_> {
     }
 
     fn turn_start(&mut self, event: &Event, body: &TurnStart) -> rusqlite::Result<()> {
-        self.session.turns += 1;
-        self.meter.turn(event.timestamp, self.session.model.as_deref());
-        self.session.unread = i64::try_from(body.unread).unwrap_or_default();
         self.asks(&body.body);
-        self.says(&body.body);
-        let joins = event.turn_id.is_some() && self.find(event)? && self.turn.as_ref().is_some_and(Turn::takes_start);
+        self.says(event, &body.body);
+        let source = event.source.as_str();
+        let joins = event.turn_id.is_some()
+            && self.find(event)?
+            && self.turn.as_ref().is_some_and(|turn| turn.takes_start(source));
         if !joins {
             let turn = turns::insert(self.db, self.session.n, event)?;
             self.hold(Some(turn))?;
         }
         let Some(turn) = &mut self.turn else { return Ok(()) };
         turn.saw(event);
+        let is_first = !turn.has_start();
         turn.start(event, body);
+        if is_first {
+            turn.counted = Some(event.timestamp);
+            turn.model.clone_from(&self.session.model);
+            self.session.turns += 1;
+            self.meter.turn(event.timestamp, self.session.model.as_deref(), 1);
+            let place = turn.place();
+            if self.session.mixed
+                && let Some(partner) = turns::partner(self.db, self.session.n, turn)?
+            {
+                self.join(event, place, partner)?;
+            }
+        }
+        let is_past = self.session.is_past(event);
+        let Some(turn) = &self.turn else { return Ok(()) };
         // A start that comes behind its end begins nothing.
         if turn.is_open() {
             let place = turn.place();
+            if !is_past {
+                self.session.unread = i64::try_from(body.unread).unwrap_or_default();
+            }
             self.close_others(event, Some(place), NEXT_TURN)?;
-            self.session.enter(THINKING, event.timestamp);
+            if !is_past {
+                self.session.enter(THINKING, event.timestamp);
+            }
+        }
+        Ok(())
+    }
+
+    /// Two rows are one turn, as different sources have told. It is in hand then.
+    fn join(&mut self, event: &Event, one: Seq, other: Seq) -> rusqlite::Result<()> {
+        self.put_back()?;
+        let Some(merged) = turns::merge(self.db, self.session.n, one, other)? else {
+            return Ok(());
+        };
+        let [a, b] = &merged.were;
+        let more = merged.turn.counts() - (a.counts() + b.counts());
+        if let (Some(_), Some(at)) = (a.counted, b.counted) {
+            self.session.turns -= 1;
+            self.meter.turn(at, b.model.as_deref(), -1);
+        }
+        let place = merged.turn.place();
+        let (is_open, was_open) = (merged.turn.is_open(), a.is_open() || b.is_open());
+        self.turn = Some(merged.turn);
+        self.spend(event.timestamp, None, more);
+        if was_open && !is_open {
+            self.leave_turn(place, event)?;
+            if [THINKING, RUNNING].iter().any(|state| self.session.is(state)) && !self.open()? {
+                self.session.enter(IDLE, event.timestamp);
+            }
         }
         Ok(())
     }
@@ -355,15 +419,15 @@ impl Entry<'_> {
         }
         turn.saw(event);
         // It is told twice.
-        if turn.has_end() {
+        if turn.ended_by(event.source.as_str()) {
             return Ok(());
         }
-        let before = turn.counts();
+        let (before, is_first) = (turn.counts(), !turn.has_end());
         turn.end(event, body);
         let (more, place) = (turn.counts() - before, turn.place());
         self.spend(event.timestamp, None, more);
         self.leave_turn(place, event)?;
-        if !self.open()? {
+        if is_first && !self.session.is_past(event) && !self.open()? {
             self.session
                 .enter(if body.ok { IDLE } else { "failed" }, event.timestamp);
         }
@@ -377,6 +441,10 @@ impl Entry<'_> {
             let Some(mut turn) = turns::at(self.db, place)? else {
                 continue;
             };
+            // Another source that tells late of an earlier turn does not end the one that is open.
+            if but.is_some() && turn.began_after(event) {
+                continue;
+            }
             turn.close(event, note);
             turn.store(self.db)?;
             self.spend(event.timestamp, None, turn.counts());
@@ -415,25 +483,20 @@ impl Entry<'_> {
 
     fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
         let place = self.place_of(event)?;
-        tools::begin(self.db, place, event, body)?;
-        if !place.over && !self.waits()? {
+        let change = tools::begin(self.db, place, event, body)?;
+        self.count(&change);
+        self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
+        if change.runs && !place.over && !self.session.is_past(event) && !self.waits()? {
             self.session.enter(RUNNING, event.timestamp);
         }
         Ok(())
     }
 
     fn call_end(&mut self, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
-        self.session.tool_calls += 1;
-        self.session.tool_failures += i64::from(!body.success);
         let place = self.place_of(event)?;
-        let took = tools::end(self.db, place, event, body)?;
-        self.meter.call(
-            event.timestamp,
-            self.session.model.as_deref(),
-            &body.tool,
-            took,
-            body.success,
-        );
+        let change = tools::end(self.db, place, event, body, self.session.model.as_deref())?;
+        self.count(&change);
+        self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
         approvals::call_ended(self.db, self.session.n, &body.tool_call_id, event)?;
         if self.session.is(RUNNING) && !tools::any_open(self.db, self.session.n)? {
             self.go_on_from(&[RUNNING], event.timestamp)?;
@@ -441,8 +504,38 @@ impl Entry<'_> {
         Ok(())
     }
 
+    /// A call is counted once, as all that is told of it says.
+    fn count(&mut self, change: &tools::Change) {
+        if change.before == change.after {
+            return;
+        }
+        for (call, more) in [(&change.before, -1), (&change.after, 1)] {
+            if let Some(call) = call {
+                self.session.tool_calls += more;
+                self.session.tool_failures += if call.success { 0 } else { more };
+                self.meter.call(call, more);
+            }
+        }
+    }
+
+    /// A call of which two sources tell is in one turn. A subagent's may outlive its own.
+    fn same_call(
+        &mut self,
+        event: &Event,
+        place: tools::Place,
+        change: &tools::Change,
+        is_main: bool,
+    ) -> rusqlite::Result<()> {
+        match (change.turn, place.turn) {
+            (Some(one), Some(other)) if one != other && is_main && event.turn_id.is_some() => {
+                self.join(event, one, other)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn message(&mut self, event: &Event, body: &Message) -> rusqlite::Result<()> {
-        self.says(&body.content);
+        self.says(event, &body.content);
         // What a subagent is asked and says is neither this session's prompt nor its result.
         if body.parent_tool_call_id.is_some() {
             return Ok(());
@@ -456,7 +549,7 @@ impl Entry<'_> {
             }
             "assistant" => {
                 if let Some(turn) = self.turn_of(event)? {
-                    turn.answered(&body.content);
+                    turn.answered(event, &body.content);
                 }
             }
             _ => {}
@@ -478,7 +571,7 @@ impl Entry<'_> {
             return Ok(());
         };
         let before = turn.counts();
-        turn.spend(used);
+        turn.spend(event.source.as_str(), used);
         let more = turn.counts() - before;
         self.spend(event.timestamp, body.model.as_deref(), more);
         Ok(())

@@ -312,6 +312,13 @@ pub(super) fn ask(db: &Transaction<'_>, place: Place, event: &Event, body: &Appr
     Ok(made > 0)
 }
 
+/// Two turns are one: what was of `from` is of `to`.
+pub(super) fn move_turn(db: &Transaction<'_>, session: i64, from: Seq, to: Seq) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE approvals SET turn = ?3 WHERE session = ?1 AND turn = ?2")?
+        .execute(params![session, from_seq(from), from_seq(to)])?;
+    Ok(())
+}
+
 /// Whether a tool was allowed for the rest of a session. One that is not told, or whose name was cut, never is: another may look
 /// the same.
 fn has_rule(db: &Connection, session: i64, tool: &str) -> rusqlite::Result<bool> {

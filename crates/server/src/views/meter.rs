@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Transaction, params};
 use turnwire_proto::Timestamp;
 
-use super::{latency, preview, used::Used};
+use super::{latency, preview, tools::Counted, used::Used};
 
 /// Milliseconds of a minute.
 pub(super) const MINUTE: i64 = 60_000;
@@ -115,9 +115,10 @@ impl Meter {
         }
     }
 
-    pub(super) fn turn(&mut self, at: Timestamp, model: Option<&str>) {
+    /// So many turns more.
+    pub(super) fn turn(&mut self, at: Timestamp, model: Option<&str>, more: i64) {
         if let Some(hour) = self.hour(at, model) {
-            hour.turns += 1;
+            hour.turns += more;
         }
     }
 
@@ -127,14 +128,21 @@ impl Meter {
         }
     }
 
-    /// A call that has ended; how long it took, where that is known by then.
-    pub(super) fn call(&mut self, at: Timestamp, model: Option<&str>, tool: &str, took: Option<i64>, success: bool) {
-        let Some(hour) = self.hour(at, model) else { return };
-        hour.tool_calls += 1;
-        let tool = preview::head(tool, preview::WORD).to_owned();
-        let (calls, failures) = hour.calls.entry((tool, latency::bucket(took))).or_default();
-        *calls += 1;
-        *failures += i64::from(!success);
+    /// So many calls more that have ended so: one, or one less where another source says it better.
+    pub(super) fn call(&mut self, call: &Counted, more: i64) {
+        let Some(at) = Timestamp::from_millis(call.at) else {
+            return;
+        };
+        let Some(hour) = self.hour(at, call.model.as_deref()) else {
+            return;
+        };
+        hour.tool_calls += more;
+        let (calls, failures) = hour
+            .calls
+            .entry((call.tool.clone(), latency::bucket(call.took)))
+            .or_default();
+        *calls += more;
+        *failures += if call.success { 0 } else { more };
     }
 
     /// Adds it to the tables.

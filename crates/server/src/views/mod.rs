@@ -14,6 +14,7 @@ pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod silent;
 pub(crate) mod state;
+mod told;
 pub(crate) mod tools;
 pub(crate) mod turns;
 pub(crate) mod usage;
@@ -36,7 +37,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,

@@ -10,6 +10,7 @@ use super::{
     FORGET,
     current::{self, Doing},
     from_seq, meter, moment, runs, to_seq,
+    told::SERVER,
     used::Used,
 };
 
@@ -19,8 +20,9 @@ pub(super) fn tables() -> String {
     format!(
         "CREATE TABLE sessions(
             n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-            title TEXT, agent TEXT, source TEXT NOT NULL, model TEXT, state TEXT NOT NULL, since INTEGER NOT NULL, last_text TEXT,
-            started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+            title TEXT, agent TEXT, source TEXT NOT NULL, model TEXT, state TEXT NOT NULL, since INTEGER NOT NULL,
+            state_by TEXT NOT NULL DEFAULT '', last_text TEXT, said INTEGER,
+            said_by TEXT NOT NULL DEFAULT '', mixed INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
             events INTEGER NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0, tool_calls INTEGER NOT NULL DEFAULT 0,
             tool_failures INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, unread INTEGER NOT NULL DEFAULT 0,
             context_tokens INTEGER, context_window INTEGER, alive INTEGER NOT NULL, alive_seq INTEGER NOT NULL, {}
@@ -87,11 +89,25 @@ pub(crate) struct Session {
     alive: Timestamp,
     #[serde(skip)]
     alive_seq: Seq,
+    /// The source that said the state.
+    #[serde(skip)]
+    state_by: String,
+    /// When the last text was said.
+    #[serde(skip)]
+    said: Option<i64>,
+    #[serde(skip)]
+    said_by: String,
+    /// Whether several sources tell of it.
+    #[serde(skip)]
+    pub(super) mixed: bool,
+    /// The source that speaks.
+    #[serde(skip)]
+    teller: String,
 }
 
 const COLUMNS: &str = "n, id, title, agent, source, model, state, since, last_text, started, last_activity, events, turns, tool_calls,
     tool_failures, errors, unread, context_tokens, context_window, first_seq, last_seq, input_tokens, output_tokens, cache_read,
-    cache_creation, cost_usd, alive, alive_seq";
+    cache_creation, cost_usd, alive, alive_seq, state_by, said, said_by, mixed";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let used = Used::read(row, 21)?;
@@ -125,6 +141,11 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         used,
         alive: moment(row, 26)?,
         alive_seq: row.get(27).map(to_seq)?,
+        state_by: row.get(28)?,
+        said: row.get(29)?,
+        said_by: row.get(30)?,
+        mixed: row.get(31)?,
+        teller: String::new(),
     })
 }
 
@@ -189,6 +210,10 @@ impl Session {
         self.events += 1;
         self.last_seq = event.seq;
         self.last_activity = self.last_activity.max(event.timestamp);
+        if self.teller != event.source.as_str() {
+            event.source.as_str().clone_into(&mut self.teller);
+            self.mixed |= self.teller != self.source && self.teller != SERVER;
+        }
         if let Some(agent) = &event.agent
             && self.agent.as_deref() != Some(agent.as_str())
         {
@@ -210,6 +235,23 @@ impl Session {
     pub(super) fn enter(&mut self, state: &'static str, since: Timestamp) {
         if self.state != state {
             (self.state, self.since) = (Cow::Borrowed(state), since);
+            self.teller.clone_into(&mut self.state_by);
+        }
+    }
+
+    /// Whether a source tells what was before the state that another one has told: it changes nothing any more.
+    pub(super) fn is_past(&self, event: &Event) -> bool {
+        let source = event.source.as_str();
+        event.timestamp < self.since && source != self.state_by && source != SERVER
+    }
+
+    /// What was last said; what another source tells late is not.
+    pub(super) fn says(&mut self, event: &Event, line: String) {
+        let at = event.timestamp.millis();
+        let is_late = self.said.is_some_and(|said| at < said) && event.source.as_str() != self.said_by;
+        if !line.is_empty() && !is_late {
+            (self.last_text, self.said) = (Some(line), Some(at));
+            event.source.as_str().clone_into(&mut self.said_by);
         }
     }
 
@@ -217,6 +259,7 @@ impl Session {
     pub(super) fn enter_named(&mut self, state: &str, since: Timestamp) {
         if self.state != state && Kind::new(state).is_ok() {
             (self.state, self.since) = (Cow::Owned(state.to_owned()), since);
+            self.teller.clone_into(&mut self.state_by);
         }
     }
 
@@ -229,7 +272,7 @@ impl Session {
             "UPDATE sessions SET title = ?2, agent = ?3, model = ?4, state = ?5, since = ?6, last_text = ?7, last_activity = ?8,
                 last_seq = ?9, events = ?10, turns = ?11, tool_calls = ?12, tool_failures = ?13, errors = ?14, unread = ?15,
                 context_tokens = ?16, context_window = ?17, input_tokens = ?18, output_tokens = ?19, cache_read = ?20,
-                cache_creation = ?21, cost_usd = ?22, alive = ?23, alive_seq = ?24
+                cache_creation = ?21, cost_usd = ?22, alive = ?23, alive_seq = ?24, state_by = ?25, said = ?26, said_by = ?27, mixed = ?28
              WHERE n = ?1",
         )?;
         update.execute(params![
@@ -257,6 +300,10 @@ impl Session {
             self.used.cost_usd,
             self.alive.millis(),
             from_seq(self.alive_seq),
+            self.state_by,
+            self.said,
+            self.said_by,
+            self.mixed,
         ])?;
         Ok(())
     }
@@ -306,7 +353,7 @@ pub(crate) fn surplus(
 /// A session was deleted with all that was in it.
 pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
     let Some(n) = number(db, id)? else { return Ok(()) };
-    for table in ["turns", "tool_calls", "approvals"] {
+    for table in ["turns", "turn_ids", "tool_calls", "approvals"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
             .execute([n])?;
     }

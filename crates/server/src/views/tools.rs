@@ -1,15 +1,18 @@
 //! Tool calls: what was called with what, what came of it, how long it took. Folded by [`super::activity`].
 //!
-//! A call is known by its session and id, and has one row with one start and one end at the most, by the rules of [`super::turns`].
+//! A call is known by its session and id, and has one row with one start and one end of each source at the most. [`fold`] finds the row.
 //! Calls of sources that give them no id are paired by their tool, the oldest open one first.
+
+mod fold;
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use serde::Serialize;
-use turnwire_proto::{Event, Json, Seq, Timestamp, ToolCall, ToolCallStart};
+use turnwire_proto::{Event, Json, Seq, Timestamp};
 
-use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq};
+pub(super) use self::fold::{Change, Counted, begin, end};
+use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq, told::Told};
 
 /// Tools that a turn's breakdown names: those used most.
 const TOOLS: u32 = 100;
@@ -19,12 +22,13 @@ pub(super) const TABLES: &str = "
         seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, call_id TEXT, turn INTEGER, turn_id TEXT, agent TEXT, tool TEXT NOT NULL,
         parent TEXT, arguments TEXT, arguments_bytes INTEGER, output TEXT, output_bytes INTEGER, error TEXT,
         started INTEGER, ended INTEGER, duration_ms INTEGER, success INTEGER,
-        start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL
+        start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, told TEXT NOT NULL, told_ms INTEGER, model TEXT
     ) STRICT;
     CREATE INDEX tool_calls_session ON tool_calls(session);
     CREATE INDEX tool_calls_id ON tool_calls(session, call_id);
     CREATE INDEX tool_calls_turn ON tool_calls(turn);
     CREATE INDEX tool_calls_open ON tool_calls(session) WHERE ended IS NULL;
+    CREATE INDEX tool_calls_unnamed ON tool_calls(session) WHERE call_id IS NULL;
 ";
 
 /// One call, as the end of its turn tells it.
@@ -77,11 +81,13 @@ pub(crate) struct Call {
     start_seq: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_seq: Option<Seq>,
+    /// Who tells of it.
+    sources: Vec<String>,
 }
 
 const COLUMNS: &str =
-    "call_id, turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
-    duration_ms, success, seq, last_seq, start_seq, end_seq";
+    "call_id, coalesce((SELECT t.turn_id FROM turns AS t WHERE t.seq = turn), turn_id) AS turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
+    duration_ms, success, seq, last_seq, start_seq, end_seq, told";
 
 fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
     let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
@@ -116,15 +122,8 @@ fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
         last_seq: row.get(15).map(to_seq)?,
         start_seq: place(16)?,
         end_seq: place(17)?,
+        sources: Told::read(row.get_ref(18)?.as_str()?).sources(),
     })
-}
-
-/// What a fold knows of a call's row before it changes it.
-struct Known {
-    seq: i64,
-    started: Option<i64>,
-    ended: bool,
-    end: bool,
 }
 
 /// Where a call happens.
@@ -139,133 +138,6 @@ pub(super) struct Place {
 
 fn word(text: &str) -> Option<&str> {
     Some(preview::head(text, preview::WORD)).filter(|word| !word.is_empty())
-}
-
-/// The row that a start or an end with this id, or of this tool, may be of.
-fn known(db: &Connection, session: i64, id: &str, tool: &str) -> rusqlite::Result<Option<Known>> {
-    let read = |row: &Row<'_>| {
-        Ok(Known {
-            seq: row.get(0)?,
-            started: row.get(1)?,
-            ended: row.get::<_, Option<i64>>(2)?.is_some(),
-            end: row.get::<_, Option<i64>>(3)?.is_some(),
-        })
-    };
-    if let Some(id) = word(id) {
-        let sql = "SELECT seq, started, ended, end_seq FROM tool_calls WHERE session = ?1 AND call_id = ?2 ORDER BY seq DESC LIMIT 1";
-        return db.prepare_cached(sql)?.query_row(params![session, id], read).optional();
-    }
-    let sql = "SELECT seq, started, ended, end_seq FROM tool_calls INDEXED BY tool_calls_open
-        WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1";
-    let tool = word(tool).unwrap_or_default();
-    db.prepare_cached(sql)?
-        .query_row(params![session, tool], read)
-        .optional()
-}
-
-/// A call begins.
-pub(super) fn begin(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
-    let id = word(&body.tool_call_id);
-    let known = match id {
-        Some(id) => known(db, place.session, id, "")?,
-        // Without an id it cannot be one that has begun already.
-        None => None,
-    };
-    let (arguments, bytes) = body.arguments.as_ref().map(preview::value).unzip();
-    let (at, seq) = (event.timestamp.millis(), from_seq(event.seq));
-    match known {
-        Some(known) if known.started.is_none() => {
-            let mut update = db.prepare_cached(
-                "UPDATE tool_calls SET started = ?2, start_seq = ?3, last_seq = max(last_seq, ?3), arguments = ?4, arguments_bytes = ?5,
-                    duration_ms = coalesce(duration_ms, max(ended - ?2, 0)), parent = coalesce(parent, ?6), turn = coalesce(turn, ?7),
-                    turn_id = coalesce(turn_id, ?8)
-                 WHERE seq = ?1",
-            )?;
-            update.execute(params![
-                known.seq,
-                at,
-                seq,
-                arguments,
-                bytes.flatten(),
-                body.parent_tool_call_id.as_deref().and_then(word),
-                place.turn.map(from_seq),
-                event.turn_id.as_ref().map(AsRef::<str>::as_ref),
-            ])?;
-        }
-        // It is told twice.
-        Some(known) if !known.ended => {}
-        // What begins in a turn that has ended has ended, too, until its own end says more.
-        _ => {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO tool_calls(seq, session, call_id, turn, turn_id, agent, tool, parent, arguments, arguments_bytes, started,
-                    start_seq, last_seq, ended)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?1, ?12)",
-            )?;
-            insert.execute(params![
-                seq,
-                place.session,
-                id,
-                place.turn.map(from_seq),
-                event.turn_id.as_ref().map(AsRef::<str>::as_ref),
-                event.agent.as_ref().map(AsRef::<str>::as_ref),
-                word(&body.tool).unwrap_or_default(),
-                body.parent_tool_call_id.as_deref().and_then(word),
-                arguments,
-                bytes.flatten(),
-                at,
-                place.over.then_some(at),
-            ])?;
-        }
-    }
-    Ok(())
-}
-
-/// A call ends. How long it took, where that is known by then.
-pub(super) fn end(db: &Transaction<'_>, place: Place, event: &Event, body: &ToolCall) -> rusqlite::Result<Option<i64>> {
-    let told = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
-    let known = known(db, place.session, &body.tool_call_id, &body.tool)?;
-    let row = match &known {
-        // It is told twice.
-        Some(known) if known.end => return Ok(told),
-        Some(known) => known.seq,
-        None => {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO tool_calls(seq, session, call_id, tool, agent, last_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?1)",
-            )?;
-            insert.execute(params![
-                from_seq(event.seq),
-                place.session,
-                word(&body.tool_call_id),
-                word(&body.tool).unwrap_or_default(),
-                event.agent.as_ref().map(AsRef::<str>::as_ref),
-            ])?;
-            from_seq(event.seq)
-        }
-    };
-    let at = event.timestamp.millis();
-    let took = known
-        .and_then(|known| known.started)
-        .map(|started| (at - started).max(0));
-    let (output, bytes) = body.output.as_ref().map(preview::value).unzip();
-    let mut update = db.prepare_cached(
-        "UPDATE tool_calls SET ended = ?2, end_seq = ?3, last_seq = max(last_seq, ?3), duration_ms = ?4, success = ?5, output = ?6,
-            output_bytes = ?7, error = ?8, parent = coalesce(parent, ?9), turn = coalesce(turn, ?10), turn_id = coalesce(turn_id, ?11)
-         WHERE seq = ?1",
-    )?;
-    update.execute(params![
-        row,
-        at,
-        from_seq(event.seq),
-        told.or(took),
-        body.success,
-        output,
-        bytes.flatten(),
-        body.error.as_deref().map(preview::line),
-        body.parent_tool_call_id.as_deref().and_then(word),
-        place.turn.map(from_seq),
-        event.turn_id.as_ref().map(AsRef::<str>::as_ref),
-    ])?;
-    Ok(told.or(took))
 }
 
 /// Closes the calls of a turn that are open: it has ended, and they have not said how they did.
@@ -285,6 +157,13 @@ pub(super) fn close_session(db: &Transaction<'_>, session: i64, event: &Event) -
         "UPDATE tool_calls SET ended = ?2, last_seq = ?3, duration_ms = max(?2 - started, 0) WHERE session = ?1 AND ended IS NULL",
     )?;
     update.execute(params![session, event.timestamp.millis(), from_seq(event.seq)])?;
+    Ok(())
+}
+
+/// Two turns are one: what was of `from` is of `to`.
+pub(super) fn move_turn(db: &Transaction<'_>, from: Seq, to: Seq) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE tool_calls SET turn = ?2 WHERE turn = ?1")?
+        .execute(params![from_seq(from), from_seq(to)])?;
     Ok(())
 }
 

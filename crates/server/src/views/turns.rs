@@ -1,12 +1,17 @@
 //! Turns: one prompt and all that it causes. Folded by [`super::activity`].
 //!
-//! A turn has a row from its first event on, whether that is its start or not, and each row has one start and one end at the most:
-//! - a start joins the newest row of its id that has no start yet or is open, else it begins another;
-//! - an end joins the newest row of its id that has none, else it makes one, unless that turn has ended already;
-//! - a turn that another one cuts short, or the session's end, is closed with a note; its own end, if it comes yet, is what counts.
+//! A turn has a row from its first event on, whether that is its start or not, and each row has one start and one end of each source at
+//! the most ([`shares`] keeps which):
+//! - a start joins the newest row of its id that its source has not started yet or that is open, else it begins another;
+//! - an end joins the newest row of its id that its source has not ended, else it makes one, unless it has ended that turn already;
+//! - a turn that another one cuts short, or the session's end, is closed with a note; its own end, if it comes yet, is what counts;
+//! - sources may have different ids for one turn: [`join`] finds which rows are one.
 //!
 //! A turn whose agent has died stays open here: nothing in the log says that it has ended. The server finds it ([`super::silent`])
 //! and appends a `turn_end` that says `by: "server"`; that closes it, and its own end, if it comes yet, is what counts.
+
+mod join;
+mod shares;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +19,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use turnwire_proto::{Event, Seq, Timestamp, TurnEnd, TurnStart, Usage, Visibility};
 
-use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq, tools, used::Used};
+pub(super) use self::join::{merge, mine, partner, told_by_time};
+use self::shares::Shares;
+use super::{
+    FORGET, Paged, from_seq, moment_if_any, preview, to_seq,
+    told::{SERVER, fuller, is_fuller, least},
+    tools,
+    used::Used,
+};
 
 pub(super) fn tables() -> String {
     format!(
@@ -22,8 +34,13 @@ pub(super) fn tables() -> String {
             seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, turn_id TEXT, agent TEXT, asker TEXT,
             prompt TEXT, prompt_bytes INTEGER, result TEXT, result_bytes INTEGER,
             started INTEGER, ended INTEGER, ok INTEGER, note TEXT, duration_ms INTEGER,
-            start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0, {}
+            start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, shares TEXT NOT NULL DEFAULT '', told_ms INTEGER,
+            asked INTEGER NOT NULL DEFAULT 0, said INTEGER, counted INTEGER, model TEXT, {}
         ) STRICT;
+        CREATE TABLE turn_ids(
+            session INTEGER NOT NULL, turn_id TEXT NOT NULL, turn INTEGER NOT NULL, PRIMARY KEY (session, turn_id, turn)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX turn_ids_turn ON turn_ids(turn);
         CREATE INDEX turns_session ON turns(session);
         CREATE INDEX turns_id ON turns(session, turn_id);
         CREATE INDEX turns_open ON turns(session) WHERE ended IS NULL;",
@@ -68,21 +85,41 @@ pub(crate) struct Turn {
     start_seq: Option<Seq>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end_seq: Option<Seq>,
+    /// Who tells of it.
+    sources: Vec<String>,
+    /// By which ids, where they have several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turn_ids: Vec<String>,
     #[serde(skip)]
     used: Used,
-    /// Whether its end has said what was used: then its `usage` events say the same once more.
     #[serde(skip)]
-    told: bool,
+    shares: Shares,
+    /// The least that an end has said of how long it was.
+    #[serde(skip)]
+    told_ms: Option<i64>,
+    /// Whether the prompt is a start's.
+    #[serde(skip)]
+    asked: bool,
+    /// When the result was said.
+    #[serde(skip)]
+    said: Option<i64>,
+    /// When and under which model it was counted.
+    #[serde(skip)]
+    pub(super) counted: Option<Timestamp>,
+    #[serde(skip)]
+    pub(super) model: Option<String>,
     #[serde(skip)]
     changed: bool,
 }
 
 const COLUMNS: &str =
     "turn_id, agent, asker, prompt, prompt_bytes, result, result_bytes, started, ended, ok, note, duration_ms, seq,
-    last_seq, start_seq, end_seq, told, input_tokens, output_tokens, cache_read, cache_creation, cost_usd";
+    last_seq, start_seq, end_seq, shares, input_tokens, output_tokens, cache_read, cache_creation, cost_usd, told_ms, asked, said,
+    counted, model";
 
 fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
     let used = Used::read(row, 17)?;
+    let shares = Shares::read(row.get_ref(16)?.as_str()?);
     let place = |at| row.get::<_, Option<i64>>(at).map(|seq| seq.map(to_seq));
     Ok(Turn {
         turn_id: row.get(0)?,
@@ -105,8 +142,15 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
         last_seq: row.get(13).map(to_seq)?,
         start_seq: place(14)?,
         end_seq: place(15)?,
-        told: row.get(16)?,
+        sources: Vec::new(),
+        turn_ids: Vec::new(),
+        shares,
         used,
+        told_ms: row.get(22)?,
+        asked: row.get(23)?,
+        said: row.get(24)?,
+        counted: moment_if_any(row, 25)?,
+        model: row.get(26)?,
         changed: false,
     })
 }
@@ -114,9 +158,18 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
 /// The newest turn of this id.
 pub(super) fn of_id(db: &Connection, session: i64, id: &str) -> rusqlite::Result<Option<Turn>> {
     let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 AND turn_id = ?2 ORDER BY seq DESC LIMIT 1");
-    db.prepare_cached(&sql)?
+    let found = db
+        .prepare_cached(&sql)?
         .query_row(params![session, id], turn)
-        .optional()
+        .optional()?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    // What another source calls it.
+    db.prepare_cached("SELECT turn FROM turn_ids WHERE session = ?1 AND turn_id = ?2 ORDER BY turn DESC LIMIT 1")?
+        .query_row(params![session, id], |row| row.get(0).map(to_seq))
+        .optional()?
+        .map_or(Ok(None), |seq| at(db, seq))
 }
 
 /// Where the newest turn that is open begins.
@@ -156,6 +209,10 @@ pub(super) fn insert(db: &Transaction<'_>, session: i64, event: &Event) -> rusql
 }
 
 impl Turn {
+    pub(crate) fn turn_id(&self) -> Option<&str> {
+        self.turn_id.as_deref()
+    }
+
     pub(super) const fn place(&self) -> Seq {
         self.first_seq
     }
@@ -164,13 +221,36 @@ impl Turn {
         self.ended.is_none()
     }
 
+    /// Whether it began after this, as another source than its own tells.
+    pub(super) fn began_after(&self, event: &Event) -> bool {
+        self.started.is_some_and(|started| started > event.timestamp) && !self.told_by(event.source.as_str())
+    }
+
     pub(super) const fn has_end(&self) -> bool {
         self.end_seq.is_some()
     }
 
-    /// Whether a start can be this turn's.
-    pub(super) const fn takes_start(&self) -> bool {
-        self.start_seq.is_none() || self.is_open()
+    /// Whether this source calls it so.
+    pub(super) fn is_called(&self, id: &str) -> bool {
+        self.turn_id.as_deref() == Some(id) || self.shares.has_id(id)
+    }
+
+    pub(super) fn told_by(&self, source: &str) -> bool {
+        self.shares.of(source).is_some()
+    }
+
+    pub(super) fn ended_by(&self, source: &str) -> bool {
+        self.shares.of(source).is_some_and(|share| share.ended)
+    }
+
+    pub(super) const fn has_start(&self) -> bool {
+        self.start_seq.is_some()
+    }
+
+    /// Whether a source's start can be this turn's.
+    pub(super) fn takes_start(&self, source: &str) -> bool {
+        let started = self.shares.of(source).is_some_and(|share| share.started);
+        !started || self.is_open() || (self.has_end() && !self.ended_by(source))
     }
 
     /// What its session counts of it: nothing while it is open, for its end says it.
@@ -182,6 +262,7 @@ impl Turn {
     pub(super) fn saw(&mut self, event: &Event) {
         self.changed = true;
         self.last_seq = self.last_seq.max(event.seq);
+        self.met(event);
         if let Some(agent) = &event.agent
             && self.agent.as_deref() != Some(agent.as_str())
         {
@@ -189,15 +270,32 @@ impl Turn {
         }
     }
 
+    /// Notes who tells of it, and by which id.
+    pub(super) fn met(&mut self, event: &Event) {
+        if event.source.as_str() != SERVER {
+            self.changed |= self
+                .shares
+                .meet(event.source.as_str(), event.turn_id.as_ref().map(AsRef::as_ref));
+        }
+    }
+
+    /// Each source tells the start once; together they tell the earliest, and the fullest prompt.
     pub(super) fn start(&mut self, event: &Event, body: &TurnStart) {
-        if self.start_seq.is_some() {
+        let share = self.shares.mine(event.source.as_str());
+        if std::mem::replace(&mut share.started, true) {
             return;
         }
-        (self.start_seq, self.started) = (Some(event.seq), Some(event.timestamp));
-        self.from = Some(preview::head(&body.from, preview::WORD).to_owned()).filter(|from| !from.is_empty());
+        self.start_seq = self.start_seq.or(Some(event.seq));
+        self.started = least(self.started, Some(event.timestamp));
+        let from = Some(preview::head(&body.from, preview::WORD).to_owned()).filter(|from| !from.is_empty());
+        self.from = fuller(self.from.take(), from);
         if !body.body.is_empty() {
             let (prompt, bytes) = preview::text(&body.body);
-            (self.prompt, self.prompt_bytes) = (Some(prompt), bytes);
+            let old = self.prompt.as_deref().filter(|_| self.asked);
+            if old.is_none_or(|old| is_fuller((old, self.prompt_bytes), (&prompt, bytes))) {
+                (self.prompt, self.prompt_bytes) = (Some(prompt), bytes);
+            }
+            self.asked = true;
         }
         self.measure();
     }
@@ -210,46 +308,61 @@ impl Turn {
         }
     }
 
-    /// A message of the agent's: the last one is the result.
-    pub(super) fn answered(&mut self, text: &str) {
-        if !text.is_empty() {
+    /// A message of the agent's: the last one is the result, also when a source tells of earlier ones later.
+    pub(super) fn answered(&mut self, event: &Event, text: &str) {
+        let at = event.timestamp.millis();
+        let is_late = self.shares.others(event.source.as_str()) && self.said.is_some_and(|said| at < said);
+        if !text.is_empty() && !is_late {
             let (result, bytes) = preview::text(text);
-            (self.result, self.result_bytes) = (Some(result), bytes);
+            (self.result, self.result_bytes, self.said) = (Some(result), bytes, Some(at));
         }
     }
 
-    pub(super) fn spend(&mut self, used: Used) {
-        if !self.told {
-            self.used = self.used + used;
+    pub(super) fn spend(&mut self, source: &str, used: Used) {
+        let share = self.shares.mine(source);
+        if !share.billed {
+            share.used = share.used + used;
         }
+        self.used = self.shares.most();
     }
 
+    /// Its end, as one source tells it: it ended at the earliest that is told, well when all say so.
     pub(super) fn end(&mut self, event: &Event, body: &TurnEnd) {
-        (self.end_seq, self.ended, self.ok) = (Some(event.seq), Some(event.timestamp), Some(body.ok));
-        self.note = body.note.as_deref().map(preview::line);
-        self.duration_ms = body.duration_ms.and_then(|ms| i64::try_from(ms).ok());
-        self.told = body.usage.is_some() || body.cost_usd.is_some();
+        let first = !self.has_end();
+        let note = body.note.as_deref().map(preview::line);
+        if first {
+            (self.end_seq, self.ended, self.ok, self.note) = (Some(event.seq), None, None, None);
+        }
+        self.ended = least(self.ended, Some(event.timestamp));
+        self.ok = Some(self.ok.unwrap_or(true) && body.ok);
+        self.note = fuller(self.note.take(), note);
+        self.told_ms = least(self.told_ms, body.duration_ms.and_then(|ms| i64::try_from(ms).ok()));
+        let share = self.shares.mine(event.source.as_str());
+        share.ended = true;
+        share.billed = body.usage.is_some() || body.cost_usd.is_some();
         if let Some(usage) = &body.usage {
-            self.used = Used::tokens(usage).costing(Some(self.used.cost_usd));
+            share.used = Used::tokens(usage).costing(Some(share.used.cost_usd));
         }
         if body.cost_usd.is_some() {
-            self.used = self.used.costing(body.cost_usd);
+            share.used = share.used.costing(body.cost_usd);
         }
+        self.used = self.shares.most();
         self.measure();
     }
 
     /// Closes it without an end of its own.
     pub(super) fn close(&mut self, event: &Event, note: &str) {
         (self.ended, self.ok, self.note) = (Some(event.timestamp), Some(false), Some(note.to_owned()));
-        self.saw(event);
+        self.changed = true;
+        self.last_seq = self.last_seq.max(event.seq);
         self.measure();
     }
 
-    /// From start to end by their timestamps, where the end has not said how long it was.
+    /// From start to end by their timestamps, where no end has said how long it was.
     fn measure(&mut self) {
-        if let (None, Some(started), Some(ended)) = (self.duration_ms, self.started, self.ended) {
-            self.duration_ms = Some((ended.millis() - started.millis()).max(0));
-        }
+        let between = self.started.zip(self.ended);
+        let between = between.map(|(started, ended)| (ended.millis() - started.millis()).max(0));
+        self.duration_ms = self.told_ms.or(between);
     }
 
     pub(super) fn store(&mut self, db: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -258,8 +371,9 @@ impl Turn {
         }
         let mut update = db.prepare_cached(
             "UPDATE turns SET agent = ?2, asker = ?3, prompt = ?4, prompt_bytes = ?5, result = ?6, result_bytes = ?7, started = ?8,
-                ended = ?9, ok = ?10, note = ?11, duration_ms = ?12, start_seq = ?13, end_seq = ?14, last_seq = ?15, told = ?16,
-                input_tokens = ?17, output_tokens = ?18, cache_read = ?19, cache_creation = ?20, cost_usd = ?21
+                ended = ?9, ok = ?10, note = ?11, duration_ms = ?12, start_seq = ?13, end_seq = ?14, last_seq = ?15, shares = ?16,
+                input_tokens = ?17, output_tokens = ?18, cache_read = ?19, cache_creation = ?20, cost_usd = ?21, told_ms = ?22,
+                asked = ?23, said = ?24, counted = ?25, model = ?26, turn_id = ?27
              WHERE seq = ?1",
         )?;
         update.execute(params![
@@ -278,12 +392,18 @@ impl Turn {
             self.start_seq.map(from_seq),
             self.end_seq.map(from_seq),
             from_seq(self.last_seq),
-            self.told,
+            self.shares.text(),
             self.used.input,
             self.used.output,
             self.used.cache_read,
             self.used.cache_creation,
             self.used.cost_usd,
+            self.told_ms,
+            self.asked,
+            self.said,
+            self.counted.map(Timestamp::millis),
+            self.model,
+            self.turn_id,
         ])?;
         Ok(())
     }
@@ -364,6 +484,8 @@ fn whole(db: &Connection, mut turn: Turn, session_id: &str) -> rusqlite::Result<
     session_id.clone_into(&mut turn.session_id);
     let (tools, last) = tools::uses(db, turn.first_seq)?;
     turn.tools = tools;
+    turn.sources = turn.shares.sources();
+    turn.turn_ids = turn.shares.several_ids();
     turn.last_seq = last.unwrap_or(Seq::ZERO).max(turn.last_seq);
     Ok((turn.first_seq, turn))
 }
@@ -375,5 +497,10 @@ pub(super) fn forget(db: &Transaction<'_>, first: Seq) -> rusqlite::Result<usize
         SELECT seq FROM turns AS t WHERE seq < ?1 AND last_seq < ?1
             AND NOT EXISTS (SELECT 1 FROM tool_calls WHERE turn = t.seq AND last_seq >= ?1)
         ORDER BY seq LIMIT ?2)";
-    db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])
+    let forgotten = db.prepare_cached(sql)?.execute(params![from_seq(first), FORGET])?;
+    if forgotten > 0 {
+        let sql = "DELETE FROM turn_ids WHERE turn < ?1 AND turn NOT IN (SELECT seq FROM turns WHERE seq < ?1)";
+        db.prepare_cached(sql)?.execute([from_seq(first)])?;
+    }
+    Ok(forgotten)
 }

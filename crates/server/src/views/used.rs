@@ -3,6 +3,7 @@
 use std::ops::{Add, Sub};
 
 use rusqlite::Row;
+use serde::{Deserialize, Serialize};
 use turnwire_proto::Usage;
 
 /// Above what any vendor counts in one event; a number from outside must neither end the fold nor spoil a sum.
@@ -11,7 +12,8 @@ const TOKENS: u64 = 1 << 40;
 const DOLLARS: f64 = 1e6;
 
 /// What was used. Signed, so that differences are sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Used {
     pub(super) input: i64,
     pub(super) output: i64,

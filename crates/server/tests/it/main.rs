@@ -8,6 +8,7 @@ mod doing;
 mod endings;
 mod framing;
 mod history;
+mod joined;
 mod managed;
 mod metrics;
 mod observer;

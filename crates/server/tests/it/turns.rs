@@ -122,7 +122,7 @@ async fn a_turn_and_its_calls_are_told_whole() {
             "usage": {"input_tokens": 10, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
             "cost_usd": 0.5,
             "tools": {"Bash": {"calls": 1, "failed": 0, "duration_ms": 5}, "Read": {"calls": 1, "failed": 1, "duration_ms": 2000}},
-            "first_seq": 1, "last_seq": 9, "start_seq": 1, "end_seq": 9,
+            "first_seq": 1, "last_seq": 9, "start_seq": 1, "end_seq": 9, "sources": ["test"],
         })]
     );
     let calls = calls(&world).await;
@@ -132,7 +132,7 @@ async fn a_turn_and_its_calls_are_told_whole() {
             "tool_call_id": "c2", "session_id": "s", "turn_id": "t1", "tool": "Read", "parent_tool_call_id": "c1", "outcome": "failed",
             "arguments": {"file": "x"}, "output": [1, {"a": null}], "error": "denied",
             "started": "2026-11-20T09:00:03.000Z", "ended": "2026-11-20T09:00:05.000Z", "duration_ms": 2000,
-            "first_seq": 3, "last_seq": 4, "start_seq": 3, "end_seq": 4,
+            "first_seq": 3, "last_seq": 4, "start_seq": 3, "end_seq": 4, "sources": ["test"],
         })
     );
     assert_eq!(

@@ -1,14 +1,12 @@
 //! Tool calls: before, after, refused, and asked about.
 
 use serde_json::value::RawValue;
-use turnwire_proto::{ApprovalRequest, EventId, Json, Kind, Name, ToolCall, ToolCallStart};
+use turnwire_proto::{EventId, Json, Kind, ToolCall, ToolCallStart};
 
 use super::Call;
 use crate::{
     claude::failure,
-    fit,
-    hooks::{Asks, How, Sheet, answer::DENIED},
-    scribe::with,
+    hooks::{How, Sheet, answer::DENIED},
     view::{Obj, string},
 };
 
@@ -30,7 +28,7 @@ impl Call<'_> {
         sheet.tell(Kind::TOOL_CALL_START, Some(&[&id]), &body);
         if sheet.delivery.gate {
             let question = sheet.keyed(&Kind::APPROVAL_REQUEST, &[&id]);
-            self.ask(question, How::Gate, Some(id), sheet);
+            self.ask(question, self.dialect.gate, Some(id), sheet);
         }
         true
     }
@@ -39,12 +37,11 @@ impl Call<'_> {
         let Some(id) = self.hook.text("tool_use_id") else {
             return false;
         };
-        let response = self.hook.obj("tool_response").unwrap_or_default();
-        let interrupted = response.yes("interrupted");
+        let error = (self.dialect.failed)(self.hook);
         let body = ToolCall {
-            success: !interrupted,
+            success: error.is_none(),
             output: self.hook.json("tool_response"),
-            error: interrupted.then(|| "interrupted".to_owned()),
+            error,
             ..self.ended(id)
         };
         end(&body, sheet);
@@ -116,35 +113,18 @@ impl Call<'_> {
     /// The tool waits for a person. Which call it is is not told, so each time is another question.
     pub(super) fn asks(&self, sheet: &mut Sheet<'_>) -> bool {
         let question = sheet.unkeyed();
-        self.ask(question, How::Permission, None, sheet);
+        self.ask(question, self.dialect.permission, None, sheet);
         true
     }
 
     fn ask(&self, question: EventId, how: How, tool_call_id: Option<String>, sheet: &mut Sheet<'_>) {
-        let Ok(approval_id) = Name::new(&question.to_string()) else {
-            return;
-        };
-        let input = self.hook.obj("tool_input").unwrap_or_default();
-        let title = input.text("description");
-        let body = ApprovalRequest {
-            approval_id: approval_id.to_string(),
-            tool: self.tool(),
-            tool_call_id,
-            arguments: self.hook.json("tool_input"),
-            title: title.map(|title| fit::head(&title, TITLE).to_owned()),
-            expires_at: sheet.delivery.until.map(|until| until.to_string()),
-        };
         let more = [
             ("permission_suggestions", self.hook.json("permission_suggestions")),
             ("agent_id", self.hook.json("agent_id")),
         ];
-        sheet.write_as(question, Kind::APPROVAL_REQUEST, with(&body, &more));
-        sheet.told.asks = Some(Asks { approval_id, how });
+        sheet.ask(question, how, (self.tool(), tool_call_id), self.hook, &more);
     }
 }
-
-/// Bytes of a title: a line of it is shown.
-const TITLE: usize = 256;
 
 fn end(body: &ToolCall, sheet: &mut Sheet<'_>) {
     let key = body.tool_call_id.clone();

@@ -1,6 +1,7 @@
-//! Claude Code's settings with our hooks in them: put in, put in place of older ones, and taken out.
+//! An agent's settings with our hooks in them: put in, put in place of older ones, and taken out. Claude Code, Codex and Gemini CLI have
+//! the same shape for them, each in a file of its own.
 //!
-//! Ours is known by what it does: a command `turnwire hook claude …`, or a URL of the gateway's route. Nothing marks it, so one
+//! Ours is known by what it does: a command `turnwire hook …`, or a URL of the gateway's route. Nothing marks it, so one
 //! that a person has written or moved is ours as well.
 
 use std::ops::Range;
@@ -11,10 +12,11 @@ use serde_json::Value;
 use turnwire_proto::path;
 
 use super::splice::{self, Layout};
+use crate::args::Vendor;
 
 /// Events that are told, in the order in which they are written. Only those that observe: a hook of `WorktreeCreate` would have
 /// to do the vendor's work.
-pub(super) const EVENTS: &[&str] = &[
+const CLAUDE: &[&str] = &[
     "SessionStart",
     "UserPromptSubmit",
     "MessageDisplay",
@@ -37,6 +39,50 @@ pub(super) const EVENTS: &[&str] = &[
     "StopFailure",
     "SessionEnd",
 ];
+
+/// The same of Codex.
+const CODEX: &[&str] = &[
+    "SessionStart",
+    "UserPromptSubmit",
+    "PreToolUse",
+    "PermissionRequest",
+    "PostToolUse",
+    "SubagentStart",
+    "SubagentStop",
+    "PreCompact",
+    "PostCompact",
+    "Stop",
+    "SessionEnd",
+];
+
+/// The same of Gemini CLI. Its hooks of the model have the whole conversation in each payload, and tell nothing more.
+const GEMINI: &[&str] = &[
+    "SessionStart",
+    "BeforeAgent",
+    "BeforeTool",
+    "AfterTool",
+    "AfterAgent",
+    "Notification",
+    "SessionEnd",
+];
+
+/// Events that are told of a vendor's.
+pub(super) const fn events(vendor: Vendor) -> &'static [&'static str] {
+    match vendor {
+        Vendor::Claude => CLAUDE,
+        Vendor::Codex => CODEX,
+        Vendor::Gemini => GEMINI,
+    }
+}
+
+/// What a vendor is called behind `turnwire hook`.
+pub(super) const fn word(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Claude => "claude",
+        Vendor::Codex => "codex",
+        Vendor::Gemini => "gemini",
+    }
+}
 
 /// One hook, as the settings have it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -95,7 +141,9 @@ fn value(text: &str, at: &Range<usize>) -> Value {
 /// Whether a hook is one of ours.
 fn is_ours(hook: &Value) -> bool {
     let command = hook["command"].as_str().and_then(|command| {
-        let (program, rest) = command.split_once(" hook claude")?;
+        let words = [Vendor::Claude, Vendor::Codex, Vendor::Gemini].map(word);
+        let split = |word: &str| command.split_once(&format!(" hook {word}"));
+        let (program, rest) = words.iter().find_map(|word| split(word))?;
         let name = program.trim_matches(['\'', '"']).rsplit('/').next()?;
         Some(name == "turnwire" && (rest.is_empty() || rest.starts_with(' ')))
     });
@@ -259,7 +307,7 @@ mod tests {
             command: format!("'/opt/my tools/turnwire' hook claude{gate}"),
             timeout: 10,
         };
-        EVENTS.iter().map(|event| (*event, hook(event))).collect()
+        CLAUDE.iter().map(|event| (*event, hook(event))).collect()
     }
 
     const FULL: &str = r#"{
@@ -285,7 +333,7 @@ mod tests {
             "  {\n \"a\": {},\n \"b\": 2}  \n",
         ] {
             let with = install(text, &wanted("")).unwrap();
-            assert_eq!(list(&with).unwrap().len(), EVENTS.len(), "{with}");
+            assert_eq!(list(&with).unwrap().len(), CLAUDE.len(), "{with}");
             for line in text.lines().filter(|line| line.len() > 4) {
                 assert!(with.contains(line.trim_end_matches(['}', ']', ' '])), "{line}\n{with}");
             }

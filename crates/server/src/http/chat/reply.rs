@@ -69,15 +69,25 @@ async fn turn(app: &App, session: &Name, which: Which) -> Result<(Option<Turn>, 
     Ok(read.await?)
 }
 
-/// What a turn that no message caused has come to.
-pub(super) async fn of_turn(app: &App, session: &Name, event: &Event) -> Result<Outcome, Refusal> {
-    let (turn, calls) = turn(app, session, Which::EndedAt(event.seq)).await?;
+/// What a turn has come to whose end this is, and the id that it goes by. `None` when another source has told its end before.
+pub(super) async fn of_turn(
+    app: &App,
+    session: &Name,
+    event: &Event,
+) -> Result<Option<(Option<String>, Outcome)>, Refusal> {
+    let (ended, calls) = turn(app, session, Which::EndedAt(event.seq)).await?;
     let id = event.turn_id.as_ref().map(ToString::to_string);
-    let outcome = Outcome::of(session.clone(), id, turn.as_ref(), calls);
-    match &turn {
-        Some(turn) => outcome.with_reply(app, turn).await,
-        None => Ok(outcome),
-    }
+    let Some(ended) = ended else {
+        let known = match &id {
+            Some(id) => turn(app, session, Which::Id(id.clone())).await?.0,
+            None => None,
+        };
+        let is_told = known.is_some_and(|known| known.end_seq.is_some());
+        return Ok((!is_told).then(|| (id.clone(), Outcome::of(session.clone(), id, None, calls))));
+    };
+    let goes_by = ended.turn_id().map(str::to_owned).or_else(|| id.clone());
+    let outcome = Outcome::of(session.clone(), id, Some(&ended), calls);
+    Ok(Some((goes_by, outcome.with_reply(app, &ended).await?)))
 }
 
 /// What a message has come to that was done.

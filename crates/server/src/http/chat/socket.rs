@@ -361,8 +361,10 @@ impl Socket {
             return frame;
         };
         match reply::of_turn(&self.app, &session, event).await {
-            Ok(outcome) => outcome.frame(event),
-            Err(_) => frame,
+            // Another source may say the end of a message's turn, under an id of its own.
+            Ok(Some((Some(id), _))) if self.message_of(&id).await.is_some() => frame,
+            Ok(Some((_, outcome))) => outcome.frame(event),
+            Ok(None) | Err(_) => frame,
         }
     }
 
