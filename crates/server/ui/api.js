@@ -175,6 +175,12 @@ export const revoke = (id) => request(`/api/tokens/${encodeURIComponent(id)}`, {
 /** @param {{ name?: string, scopes?: string[] }} wanted @returns {Promise<{ code: string, url: string, expires: string }>} */
 export const pairingCode = (wanted) => request('/api/pairing-codes', post(wanted));
 
+/** @param {string} id @param {string} title @returns {Promise<Wire.Session>} */
+export const rename = (id, title) => request(sessionPath(id), { ...post({ title }), method: 'PATCH' });
+
+/** @param {string} id @returns {Promise<{ id: string, events: number }>} */
+export const erase = (id) => request(sessionPath(id), { method: 'DELETE' });
+
 /** @param {string} id @param {number} expires_in_ms @returns {Promise<Wire.Shared>} */
 export const share = (id, expires_in_ms) => request(`${sessionPath(id)}/share`, post({ expires_in_ms }));
 

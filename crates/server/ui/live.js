@@ -291,7 +291,8 @@ export class LiveSession extends Live {
     const [session, older, newer] = await Promise.all([this.#session(), ...pages]);
     const events = newer ? [...older.events, ...newer.events] : older.events;
     const last = events.at(-1)?.seq;
-    if (!session && !last) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
+    // What is left of an erased one is the word that it was.
+    if (!session && events.every(isErased)) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
     const detached = newer !== undefined && (newer.next ?? newer.head) < newer.head;
     const deltas = last && !detached && !isAtRest(session) ? await this.#openDeltas(events[0].seq, last) : [];
     const summary = session ? new Summary(session) : Summary.from(this.id, events[0]);
@@ -347,8 +348,9 @@ export class LiveSession extends Live {
     return { path, after, epoch: this.#epoch, onEvents: this.#onEvents, onGap: this.#onGap };
   }
 
-  /** Folds what came at the next frame: a frame draws once, however much came. @param {Wire.Event[]} events */
+  /** Folds what came at the next frame: a frame draws once, however much came. @type {(events: Wire.Event[]) => void} */
   #onEvents = (events) => {
+    if (events.some(isErased)) return void this.restart();
     for (const event of events) this.#waiting.push(event);
     if (this.#timer !== undefined) return;
     this.#frame = requestAnimationFrame(this.#fold);

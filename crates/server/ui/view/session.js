@@ -14,7 +14,6 @@ import { Failure } from './failure.js';
 import { Filters } from './filters.js';
 import { Top } from './frame.js';
 import { Rows, usePlace } from './rows.js';
-import { Share } from './share.js';
 import { State } from './state.js';
 import { Switch } from './switch.js';
 
@@ -34,8 +33,8 @@ export function SessionPage({ id, query, session }) {
   // A window that does not reach the end may lack the decision of what it shows as pending.
   const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
   return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
-    <${Top} live=${live} session=${session}><${Title} live=${live} /><${Share} id=${id} session=${session} /><//>
-    <${Switch} id=${id} view="conversation" />
+    <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
+    <${Switch} live=${live} session=${session} view="conversation" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Filters} id=${id} looking=${looking} live=${live} /><${Timeline} live=${live} looking=${looking} /><${Composer} live=${live} />`}

@@ -33,7 +33,7 @@ export function TimelinePage({ id, session }) {
   const around = useMemo(() => ({ inbox: session.inbox, live, isAsked: () => false }), [session.inbox, live]);
   return html`<${Around.Provider} value=${around}>
     <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
-    <${Switch} id=${id} view="timeline" />
+    <${Switch} live=${live} session=${session} view="timeline" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Bars} live=${live} />`}
@@ -138,7 +138,7 @@ function useTimelineKeys(act) {
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
       if (!isShortcut(event)) return;
-      const isOnControl = event.target instanceof Element && event.target.matches('a, button');
+      const isOnControl = event.target instanceof Element && event.target.matches('a, button, summary');
       if (event.key === 'Enter' && !isOnControl) act.open(act.chosen());
       else if (Object.hasOwn(keys, event.key)) keys[event.key]();
       else return;
