@@ -157,6 +157,9 @@ export const order = (order) => request('/api/commands', post(order));
 /** @param {string} id @returns {Promise<Wire.Command>} */
 export const withdraw = (id) => request(`/api/commands/${encodeURIComponent(id)}`, { method: 'DELETE' });
 
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Wire.Approval>} */
+export const approval = (id, signal) => request(`/api/approvals/${encodeURIComponent(id)}`, { signal });
+
 /** @param {string} id @param {Wire.Decision} decision @returns {Promise<Wire.Approval>} */
 export const decide = (id, decision) => request(`/api/approvals/${encodeURIComponent(id)}/decision`, post(decision));
 

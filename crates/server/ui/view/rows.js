@@ -36,6 +36,7 @@ class Place {
   height = 800;
   /** Pixels before the first row. */ before = 0;
   /** The place that was last gone to. */ target = 0;
+  /** The one whose row was given the focus. */ arrived = 0;
 
   /** @param {number} at */
   put(at, delta = 0) {
@@ -194,6 +195,7 @@ export function Rows({ live, follow, filter, isPart, words }) {
   useLayoutEffect(() => {
     place.list = list.current;
     follow.settle();
+    if (marked && place.arrived !== place.target) arrive(place, marked.key);
     highlight(list.current, words);
     if (place.isShort) requestAnimationFrame(() => place.isShort && (follow.drawn.value += 1));
   });
@@ -231,6 +233,15 @@ function point(live, place, items) {
   }
   if (!target) place.target = 0;
   return marked;
+}
+
+/** The keys go on from what was gone to, where nothing else has them. @param {Place} place @param {string} key */
+function arrive(place, key) {
+  const { activeElement } = document;
+  const row = place.row(key);
+  if (!row) return;
+  place.arrived = place.target;
+  if (activeElement === document.body || activeElement === place.scroller || activeElement?.matches('.item')) row.focus({ preventScroll: true });
 }
 
 /** What stands for rows that are not drawn. @param {Extent} extent @param {number} from @param {number} to */
