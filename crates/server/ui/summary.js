@@ -125,7 +125,7 @@ const isOfSilence = ({ type, data }) =>
   type === 'turn_state_changed' ? data?.state === 'stalled' : type === 'turn_end' && data?.by === 'server';
 
 /** @param {Wire.Usage | undefined} usage @param {unknown} more @returns {Wire.Usage} */
-function added(usage, more) {
+export function added(usage, more) {
   const [a, b] = [usageOf(usage ?? {}), usageOf(more)];
   if (!a || !b) return usage ?? {};
   return {

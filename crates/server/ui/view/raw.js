@@ -25,6 +25,7 @@ export function Json({ event }) {
     <p class="line">
       <button class="link" onClick=${() => copy(text)}>Copy</button>
       ${event.session_id && html`<a href=${address}>Link to event ${event.seq}</a>`}
+      ${event.session_id && html`<a href=${`${addressOf(event.session_id, {})}?play=${event.seq}`}>Replay from here</a>`}
       ${event.session_id && html`<button class="link" onClick=${() => copy(location.origin + location.pathname + address)}>Copy link</button>`}
       <span role="status">${told}</span>
     </p>
