@@ -161,7 +161,7 @@ test('a replay by keyboard alone; the address has the moment', async () => {
   await page.getByRole('button', { name: 'Play' }).waitFor();
   assert.match(page.url(), new RegExp(`play=${first + 6}$`));
   await page.keyboard.press('?');
-  await page.locator('dialog').getByText('replay: play, pause').waitFor();
+  await page.locator('dialog').getByText('play, pause').waitFor();
   await page.keyboard.press('Escape');
   // The slider alone.
   const slider = page.getByRole('slider', { name: 'Moment' });

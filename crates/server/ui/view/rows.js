@@ -204,9 +204,11 @@ export function Rows({ live, follow, filter, isPart, words }) {
   /** @type {any[]} */
   const rows = [];
   let end = 0;
+  // How many there are is known where the window has all.
+  const size = live.older.value || live.detached.value ? -1 : items.length;
   for (const at of chosen(items, from, to)) {
     if (at > end) rows.push(space(extent, end, at));
-    rows.push(html`<${Held} key=${items[at].key} item=${items[at]} kept=${kept} observer=${observer} marked=${items[at] === marked} />`);
+    rows.push(html`<${Held} key=${items[at].key} item=${items[at]} kept=${kept} observer=${observer} marked=${items[at] === marked} at=${at + 1} size=${size} />`);
     end = at + 1;
   }
   if (end < items.length) rows.push(space(extent, end, items.length));
@@ -261,8 +263,8 @@ function chosen(items, from, to) {
   return [...all].sort((a, b) => a - b);
 }
 
-/** @param {{ item: Item, kept: Map<string, Map<string, any>>, observer: ResizeObserver, marked: boolean }} props */
-function Held({ item, kept, observer, marked }) {
+/** @param {{ item: Item, kept: Map<string, Map<string, any>>, observer: ResizeObserver, marked: boolean, at: number, size: number }} props */
+function Held({ item, kept, observer, ...of }) {
   const own = useMemo(() => {
     const found = kept.get(item.key) ?? new Map();
     kept.set(item.key, found);
@@ -275,5 +277,5 @@ function Held({ item, kept, observer, marked }) {
     observer.observe(element);
     return () => observer.unobserve(element);
   }, [observer]);
-  return html`<${Kept.Provider} value=${own}><${Row} item=${item} row=${row} marked=${marked} /><//>`;
+  return html`<${Kept.Provider} value=${own}><${Row} item=${item} row=${row} ...${of} /><//>`;
 }

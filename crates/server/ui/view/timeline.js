@@ -167,18 +167,18 @@ function List({ live, range: { from, to }, placed, present, chosen }) {
   }, [chosen.value]);
   return html`<div class="scroll listed" tabindex="-1">
     <ol ref=${list} aria-label="Turns and tool calls in view">
-      ${listed.map((span) => html`<${Entry} key=${span.seq} id=${live.id} span=${span} present=${present} isChosen=${span.seq === chosen.value} />`)}
+      ${listed.map((span, place) => html`<${Entry} key=${span.seq} at=${first + place + 1} size=${inView.length} id=${live.id} span=${span} present=${present} isChosen=${span.seq === chosen.value} />`)}
     </ol>
     ${inView.length > listed.length && html`<p class="edge">${listed.length} of ${inView.length} in view: zoom in for the others.</p>`}
   </div>`;
 }
 
-/** @param {{ id: string, span: Placed, present: number, isChosen: boolean }} props */
-function Entry({ id, span, present, isChosen }) {
+/** @param {{ id: string, span: Placed, present: number, isChosen: boolean, at: number, size: number }} props `at` among so many */
+function Entry({ id, span, present, isChosen, at: place, size }) {
   const at = new Date(span.from).toISOString();
   const end = Number.isFinite(span.to) ? span.to : Math.max(present, span.from);
   const name = oneLine(span.name) || (span.kind === 'turn' ? 'Turn' : 'tool');
-  return html`<li class="span ${span.kind} ${span.outcome}" data-seq=${span.seq} data-lane=${span.lane} data-depth=${Math.min(span.depth, 6)} aria-current=${isChosen ? 'true' : undefined}>
+  return html`<li class="span ${span.kind} ${span.outcome}" data-seq=${span.seq} data-lane=${span.lane} data-depth=${Math.min(span.depth, 6)} aria-current=${isChosen ? 'true' : undefined} aria-posinset=${place} aria-setsize=${size}>
     <time datetime=${at} title=${full(at)}>${clock(at)}</time>
     <a href=${sessionHash(id, `?at=${span.seq}`)}>
       <span class="unseen">${span.kind === 'turn' ? 'Turn: ' : span.depth > 1 ? 'A subagent’s call: ' : 'Call: '}</span><bdi class="tool-name">${name}</bdi>
