@@ -1,12 +1,15 @@
 // What may be done to a session as a whole: renamed, exported, erased.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { launch, visitor } from '../testing/browser.js';
 import { producer } from '../testing/events.js';
 import { harmless, overflow } from '../testing/hostile.js';
-import { Server } from '../testing/server.js';
+import { BIN, Server } from '../testing/server.js';
 
 /** @type {Server} */ let server;
 /** @type {import('playwright-core').Browser} */ let browser;
@@ -117,4 +120,35 @@ test('who may not do it is not offered it; on a telephone, in the dark, the menu
   await page.locator('.menu[open]').waitFor({ state: 'detached' });
   quiet();
   await context.close();
+});
+
+test('an empty view has the command to type next; with the token that is made for it, it works from elsewhere', async () => {
+  const empty = await Server.start();
+  const { context, page, quiet } = await visitor(browser);
+  try {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: empty.url });
+    await page.goto(await empty.pairingLink());
+    await page.getByRole('heading', { name: 'No sessions yet' }).waitFor();
+    await page.getByText('turnwire run -- claude').waitFor();
+    for (const [hash, command] of [['#/inbox', 'turnwire hooks install'], ['#/agent/bob', 'turnwire agent --name bob'], ['#/usage', 'turnwire run -- claude']]) {
+      await page.goto(`${empty.url}/${hash}`);
+      await page.getByText(command).waitFor();
+    }
+    await page.goto(`${empty.url}/#/runs`);
+    await page.getByRole('button', { name: 'For another machine' }).click();
+    await page.getByText('TURNWIRE_TOKEN=tw_').waitFor();
+    await page.getByRole('button', { name: 'Copy' }).click();
+    await page.getByText('Copied.').waitFor();
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    const home = mkdtempSync(join(tmpdir(), 'turnwire-page-'));
+    const done = spawnSync('sh', ['-c', command], { env: { PATH: `${dirname(BIN)}:${process.env.PATH}`, HOME: home }, encoding: 'utf8' });
+    rmSync(home, { recursive: true });
+    assert.equal(done.status, 0, done.stderr);
+    // The view fills by itself.
+    await page.locator('[data-run=run-1]').waitFor();
+    quiet();
+  } finally {
+    await context.close();
+    await empty.stop();
+  }
 });

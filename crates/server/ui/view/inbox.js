@@ -11,6 +11,7 @@ import { title } from '../title.js';
 import { ApprovalCard } from './approval.js';
 import { Around } from './around.js';
 import { Bulk } from './bulk.js';
+import { Command } from './command.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { State } from './state.js';
@@ -48,7 +49,7 @@ function List({ inbox }) {
   const select = (/** @type {string} */ id) => setSelected((before) => toggled(before, id));
   useKeys(list);
   useLeft(list, approvals);
-  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} />`;
+  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} inbox=${inbox} />`;
   return html`<div ref=${list}>
     ${approvals.length > 0 &&
     html`<section aria-label="Approvals">
@@ -121,13 +122,14 @@ function Waiting({ summary }) {
   </li>`;
 }
 
-function Empty() {
+/** @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Empty({ inbox }) {
   return html`<section class="empty" role="status">
     <h2>Nothing waits for you</h2>
     <p>What agents ask before they do it appears here, and sessions that wait, fail or stall. To have an agent ask here, run it behind Turnwire:</p>
-    <pre><code>turnwire agent --name helper --adapter claude</code></pre>
+    <${Command} text="turnwire agent --name helper --adapter claude" inbox=${inbox} scopes=${['agent:helper', 'publish']} />
     <p>Or let the Claude Code that you start yourself ask here as well:</p>
-    <pre><code>turnwire hooks install</code></pre>
+    <${Command} text="turnwire hooks install" />
   </section>`;
 }
 
