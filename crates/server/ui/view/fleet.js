@@ -62,7 +62,7 @@ function List({ live, query, inbox }) {
   return html`<div ref=${list}>
     <${Agents} agents=${agents} chosen=${agent} />
     <${Filters} q=${q} state=${state} agent=${agent} model=${model} shown=${shown} all=${all} />
-    ${groups.map(({ rank, summaries }) => html`<${Group} key=${rank} name=${isAlone ? 'Sessions' : NAMES[rank]} summaries=${summaries} />`)}
+    ${groups.map(({ rank, summaries }) => html`<${Group} key=${rank} name=${isAlone ? 'Sessions' : NAMES[rank]} summaries=${summaries} asked=${rank === 'needs' ? inbox.approvals.value : []} />`)}
     ${all.length > 0 && groups.length === 0 && html`<p class="told" role="status">No session is like that. <a href="#/">All sessions</a></p>`}
     ${all.length === 0 && html`<${Empty} inbox=${inbox} />`}
     ${live.more.value !== null &&
@@ -137,12 +137,12 @@ function Today({ all }) {
   return cost > 0 ? html`<a class="today" href="#/usage">${money(cost)} today</a>` : null;
 }
 
-/** @param {{ name: string, summaries: Summary[] }} props */
-function Group({ name, summaries }) {
+/** @param {{ name: string, summaries: Summary[], asked: import('../approval.js').Approval[] }} props */
+function Group({ name, summaries, asked }) {
   return html`<section aria-label=${name}>
     <h2>${name} <span class="count">${summaries.length}</span></h2>
     <ol class="rows">
-      ${summaries.map((summary) => html`<${FleetRow} key=${summary.id} summary=${summary} onOpen=${opened} />`)}
+      ${summaries.map((summary) => html`<${FleetRow} key=${summary.id} summary=${summary} asked=${asked.find(({ session }) => session === summary.id)} onOpen=${opened} />`)}
     </ol>
   </section>`;
 }

@@ -14,7 +14,7 @@ import { Failure } from './failure.js';
 import { Top } from './frame.js';
 
 /** The shortest time between two looks. */
-const LEAST_MS = 500;
+const LEAST_MS = 1000;
 /** Begins one. */
 const PUBLISH = `echo '{"type":"task_start","session_id":"run-1","data":{"task":"first","number":1,"total":2}}' | turnwire publish --adapter native`;
 /** Runs asked for at once. */
@@ -34,7 +34,7 @@ export function RunsPage({ session, id, query }) {
 /** @param {{ inbox: import('../inbox.js').Inbox }} props */
 function All({ inbox }) {
   const [limit, setLimit] = useState(PAGE);
-  const { value, error } = useLoaded((signal) => api.runs({ limit }, signal), String(limit), { least: LEAST_MS, beat: inbox.beat });
+  const { value, error } = useLoaded((signal) => api.runs({ limit }, signal), String(limit), { least: LEAST_MS, beat: inbox.ran });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list);
   if (!value) return error && html`<${Failure} error=${error} />`;
@@ -104,10 +104,10 @@ const OUTCOMES = [
 
 /** @param {{ id: string, inbox: import('../inbox.js').Inbox, outcome: string }} props */
 function One({ id, inbox, outcome }) {
-  const { value: run, error } = useLoaded((signal) => api.run(id, signal), id, { least: LEAST_MS, beat: inbox.beat });
+  const { value: run, error } = useLoaded((signal) => api.run(id, signal), id, { least: LEAST_MS, beat: inbox.ran });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list, '.task');
-  if (!run) return error && html`<${Failure} error=${error} />`;
+  if (!run) return error && html`<${Failure} error=${error} what="run" />`;
   const shown = run.tasks.filter((task) => !outcome || (task.outcome ?? 'open') === outcome);
   return html`<div ref=${list}>
     <section class="about-run" aria-label="Run">

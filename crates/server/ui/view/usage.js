@@ -21,7 +21,7 @@ const WINDOWS = [
 ];
 const BYS = ['agent', 'model', 'session'];
 /** The shortest time between two looks. */
-const LEAST_MS = 3000;
+const LEAST_MS = 5000;
 /** Time goes on without events, too. */
 const POLL_MS = 60_000;
 
@@ -61,7 +61,7 @@ export function UsagePage({ session, query }) {
     title.value = 'Usage · Turnwire';
   }, []);
   const asked = { window, by, agent: agent || undefined, session_id: within || undefined };
-  const { value, error } = useLoaded((signal) => api.usage(asked, signal), JSON.stringify(asked), { least: LEAST_MS, beat: session.inbox.beat, poll: POLL_MS });
+  const { value, error } = useLoaded((signal) => api.usage(asked, signal), JSON.stringify(asked), { least: LEAST_MS, beat: session.inbox.spent, poll: POLL_MS });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list, 'tbody a');
   return html`<${Top} live=${session.inbox} session=${session}><h1>Usage</h1><//>
