@@ -1,4 +1,5 @@
-//! The page: plain ES modules, embedded as they stand in `ui/`. Built by nothing; what is in git is what runs.
+//! The page: plain ES modules, embedded as they stand in `ui/`. Built by nothing; what is in git is what runs. It is sent without its
+//! comments, its modules and its style sheets each as one.
 //!
 //! The index names every part under a path with the hash of all of them, so each part may be cached for ever and a new
 //! release never mixes with an old one. A debug build reads the parts from disk: edit, reload.
@@ -22,7 +23,7 @@ use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 use turnwire_proto::{Code, path};
 
-use super::Refusal;
+use super::{Refusal, bundle::bundle, lean::lean};
 
 /// What is served. Types, tests and what tests need are not.
 #[derive(RustEmbed)]
@@ -39,6 +40,11 @@ struct Files;
 
 /// The frame of the page; the rest are its parts.
 const INDEX: &str = "index.html";
+
+/// What the page's own modules are sent as: the one that begins, and all that it imports.
+const MODULES: &str = "app.js";
+/// What its style sheets are sent as: those that the frame links, in its order.
+const STYLES: &str = "style.css";
 
 /// What modules import by name, and the part that answers it.
 const IMPORTS: [(&str, &str); 6] = [
@@ -189,12 +195,38 @@ impl Page {
     fn of(files: &[(String, Bytes)]) -> Self {
         let build = build_of(files);
         let frame = files.iter().find(|(name, _)| name == INDEX);
-        let frame = frame.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-        let parts: Vec<Part> = files.iter().filter(|(name, _)| name != INDEX).map(Part::of).collect();
+        // The frame is part of the crate: without it the page is empty, and the test below fails.
+        let frame = frame
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+            .unwrap_or_default();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let sheets: Vec<&str> = frame.lines().filter_map(sheet).collect();
+        let styles = sheets
+            .iter()
+            .filter_map(|sheet| files.iter().find(|(name, _)| name == sheet));
+        let styles: String = styles.map(|(_, bytes)| text(bytes)).collect();
+        let sources: Vec<_> = files
+            .iter()
+            .filter(|(name, _)| is_module(name))
+            .map(|(name, bytes)| (name.as_str(), text(bytes)))
+            .collect();
+        let modules = bundle(
+            &sources.iter().map(|(name, text)| (*name, text.as_str())).collect(),
+            MODULES,
+        );
+        // A test keeps it from happening; who edits the page is told by the page.
+        let modules = modules.unwrap_or_else(|why| format!("throw new Error({why:?});"));
+        let mut parts = vec![
+            Part::of(MODULES, lean(&modules, "/**").into()),
+            Part::of(STYLES, lean(&styles, "/*").into()),
+        ];
+        let others = files
+            .iter()
+            .filter(|(name, _)| name != INDEX && !is_module(name) && !sheets.contains(&name.as_str()));
+        parts.extend(others.map(|(name, bytes)| Part::of(name, bytes.clone())));
         let imports = import_map(&build);
         Self {
-            // The frame is part of the crate: without it the page is empty, and the test below fails.
-            index: Bytes::from(fill(&frame.unwrap_or_default(), &build, &imports, &parts)),
+            index: Bytes::from(fill(&frame, &build, &imports, &parts)),
             policy: policy(&imports),
             build,
             parts,
@@ -202,8 +234,19 @@ impl Page {
     }
 }
 
+/// The style sheet that a line of the frame links.
+fn sheet(line: &str) -> Option<&str> {
+    line.strip_prefix(r#"<link rel="stylesheet" href="/ui/{build}/"#)?
+        .strip_suffix(r#"">"#)
+}
+
+/// Whether it is one of the page's own modules: what others have written is sent as it came.
+fn is_module(name: &str) -> bool {
+    name.ends_with(".js")
+}
+
 impl Part {
-    fn of((name, plain): &(String, Bytes)) -> Self {
+    fn of(name: &str, plain: Bytes) -> Self {
         let media = match name.rsplit_once('.').map(|(_, end)| end) {
             Some("js" | "mjs") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
@@ -212,12 +255,12 @@ impl Part {
         };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         // Writing to memory does not fail; if it did, the plain bytes would be sent.
-        let gzip = encoder.write_all(plain).and_then(|()| encoder.finish());
+        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish());
         Self {
-            name: name.clone(),
+            name: name.to_owned(),
             media,
             gzip: gzip.map_or_else(|_| plain.clone(), Bytes::from),
-            plain: plain.clone(),
+            plain,
         }
     }
 }
@@ -237,6 +280,11 @@ fn fill(frame: &str, build: &str, imports: &str, parts: &[Part]) -> String {
         .map(|part| format!("<link rel=\"modulepreload\" href=\"/ui/{build}/{}\">\n", part.name))
         .collect();
     let head = format!("<script type=\"importmap\">{imports}</script>\n{preloads}");
+    let is_first = |line: &&str| sheet(line).is_none_or(|name| name == STYLES);
+    let frame: String = frame
+        .split_inclusive('\n')
+        .filter(|line| is_first(&line.trim_end()))
+        .collect();
     frame.replace("<!-- modules -->\n", &head).replace("{build}", build)
 }
 
@@ -302,7 +350,7 @@ mod tests {
         for (_, part) in IMPORTS {
             assert!(hrefs.iter().any(|href| href.ends_with(part)), "{part}");
         }
-        for wanted in ["app.js", "view/session.js", "style.css", "icon.svg"] {
+        for wanted in ["app.js", "vendor/preact.mjs", "style.css", "icon.svg"] {
             assert!(hrefs.iter().any(|href| href.ends_with(wanted)), "{wanted}");
         }
         let preloaded: Vec<_> = index.lines().filter(|line| line.contains("modulepreload")).collect();
@@ -341,10 +389,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn modules_and_style_sheets_are_sent_as_one_each_in_their_order_without_comments() {
+        let (_, _, index) = ask("/", "").await;
+        let index = String::from_utf8(index).unwrap();
+        assert_eq!(index.matches("stylesheet").count(), 1);
+        let href = hrefs(&index).into_iter().find(|href| href.ends_with(STYLES)).unwrap();
+        let (_, _, body) = ask(href, "").await;
+        let body = String::from_utf8(body).unwrap();
+        let places: Vec<_> = [":root", ".switch {"]
+            .iter()
+            .map(|text| body.find(text).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(!body.contains("/*"));
+        let (_, _, app) = ask(&href.replace(STYLES, "app.js"), "").await;
+        let app = String::from_utf8(app).unwrap();
+        assert!(
+            app.starts_with("import ") && app.contains("SessionPage") && !app.contains("/**"),
+            "{app}"
+        );
+    }
+
+    /// What a reader loads of it in all: the page is to be there at once over a bad link, too.
+    #[test]
+    fn all_of_the_page_is_small() {
+        let page = page();
+        let sum: usize = page
+            .parts
+            .iter()
+            .map(|part| part.gzip.len().min(part.plain.len()))
+            .sum();
+        let sum = sum + page.index.len();
+        assert!(sum < 150_000, "{sum} bytes");
+    }
+
+    #[tokio::test]
     async fn tests_types_and_unknown_builds_are_not_served() {
         let build = page().build.clone();
         let missing = [
             "test/sse.test.js",
+            "view/session.js",
             "testing/server.js",
             "package.json",
             "types.d.ts",

@@ -5,10 +5,7 @@
 // A release build is what people have: a debug build reads the page anew for each of its parts. Each row says what it must be; the
 // script fails where one is not.
 
-import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { launch, visitor } from './browser.js';
 import { producer } from './events.js';
@@ -204,13 +201,15 @@ async function flooded(page, server) {
   row(`holes in the newest ${last.length} of them`, holes, '', 1);
 }
 
-/** All that the server gives out of the page, as it gives it. */
-function assets() {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  const names = readdirSync(root, { recursive: true }).map(String);
-  const served = names.filter((name) => /\.(js|mjs|css|html|svg)$/.test(name) && !/^(node_modules|test|testing)\//.test(name));
-  const size = served.reduce((sum, name) => sum + gzipSync(readFileSync(join(root, name))).length, 0);
-  row(`${served.length} files of the page, gzipped`, size / 1000, 'kB', 150);
+/** All that the server gives out of the page, as it gives it. @param {Server} server */
+async function assets(server) {
+  const index = await (await fetch(`${server.url}/`)).text();
+  const named = [...index.matchAll(/"(\/ui\/[^"]+)"/g)].map(([, href]) => href);
+  const icons = ['many', 1, 2, 3, 4, 5, 6, 7, 8, 9].map((name) => `${named[0].split('/').slice(0, 3).join('/')}/icon/${name}.svg`);
+  const all = [...new Set([...named, ...icons])];
+  let size = gzipSync(index).length;
+  for (const href of all) size += gzipSync(Buffer.from(await (await fetch(server.url + href)).arrayBuffer())).length;
+  row(`${all.length + 1} files of the page, gzipped`, size / 1000, 'kB', 150);
 }
 
 const server = await Server.start();
@@ -226,7 +225,7 @@ try {
   await opened(page, 'in the middle', `#/session/long?at=${middle}`, '.item.marked');
   await flooded(page, server);
   await context.close();
-  assets();
+  await assets(server);
 } finally {
   await browser.close();
   await server.stop();
