@@ -316,7 +316,7 @@ test('the link of a notification opens what is asked, in focus, wherever in the 
   await card.and(page.locator('[data-state=approved]')).waitFor();
   await page.goto(`${server.url}/#/`);
   await page.goto(`${server.url}/#/session/told?approval=told-1`);
-  await card.getByText('decided later').waitFor();
+  await card.getByText(/^approved by /).waitFor();
   await page.goto(`${server.url}/#/session/told?approval=nothing`);
   await page.getByText('note 299').last().waitFor();
   quiet(/status of 404/);

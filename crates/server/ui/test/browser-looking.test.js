@@ -150,8 +150,8 @@ test('the help lists the keys of the view that one is in, and not those of other
   await server.publish(p.start(), p.turn('x'), p.turnEnd());
   const { context, page, quiet } = await open('helped');
   for (const [hash, own, other] of [
-    ['#/', 'open it', 'select it'],
-    ['#/inbox', 'select it', 'zoom in'],
+    ['#/', 'open it', 'select it, or all'],
+    ['#/inbox', 'select it, or all', 'zoom in'],
     ['#/session/helped', 'write a message', 'zoom in'],
     ['#/session/helped?view=timeline', 'zoom in', 'write a message'],
     ['#/session/helped?play=0', 'play, pause', 'zoom in'],

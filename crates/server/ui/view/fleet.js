@@ -60,7 +60,7 @@ function List({ live, query, inbox }) {
   const groups = shown.filter(({ rank, summaries }) => summaries.length > 0 && (!state || rank === state));
   const isAlone = !state && shown.every(({ rank, summaries }) => rank === 'quiet' || summaries.length === 0);
   return html`<div ref=${list}>
-    <${Agents} agents=${agents} chosen=${agent} />
+    <${Agents} agents=${agents} chosen=${agent} query=${query} />
     <${Filters} q=${q} state=${state} agent=${agent} model=${model} shown=${shown} all=${all} />
     ${groups.map(({ rank, summaries }) => html`<${Group} key=${rank} name=${isAlone ? 'Sessions' : NAMES[rank]} summaries=${summaries} asked=${rank === 'needs' ? inbox.approvals.value : []} />`)}
     ${all.length > 0 && groups.length === 0 && html`<p class="told" role="status">No session is like that. <a href="#/">All sessions</a></p>`}
@@ -81,15 +81,15 @@ function chosen(q, agent, model) {
   };
 }
 
-/** Who is there, each a filter. @param {{ agents: Wire.Agent[], chosen: string }} props */
-function Agents({ agents, chosen }) {
+/** Who is there, each a filter beside the others. @param {{ agents: Wire.Agent[], chosen: string, query: URLSearchParams }} props */
+function Agents({ agents, chosen, query }) {
   if (agents.length === 0) return null;
   const sorted = [...agents].sort((a, b) => Number(b.online) - Number(a.online) || (a.name < b.name ? -1 : 1));
   return html`<ul class="crew" aria-label="Agents">
     ${sorted.map(({ name, online, state, login }) => {
       const word = !online ? 'offline' : login && login !== 'ok' ? 'needs login' : oneLine(state ?? 'online').replaceAll('_', ' ');
       return html`<li key=${name}>
-        <a href=${hashOf({ query: { agent: name === chosen ? '' : name } })} aria-current=${name === chosen ? 'true' : undefined} data-online=${online}>
+        <a href=${hashOf({ query: { ...Object.fromEntries(query), agent: name === chosen ? '' : name } })} aria-current=${name === chosen ? 'true' : undefined} data-online=${online}>
           <span class="state ${online ? 'good' : ''}"><i class="dot" aria-hidden="true"></i></span><bdi>${oneLine(name)}</bdi> <small>${word}</small>
         </a>
       </li>`;

@@ -16,11 +16,11 @@ const ROWS = [[['j', 'k'], 'next row, row before; ↓ ↑ do the same'], [['Ente
 /** @type {Keys} */
 const EVENTS = [[['j', 'k'], 'next event, event before; ↓ ↑ scroll'], [['Enter'], 'unfold the event'], [['G', 'End'], 'newest event, and follow']];
 /** @type {Keys} */
-const DECIDING = [[['a'], 'approve what is in focus'], [['d'], 'deny it, with a word to the agent'], [['e'], 'change its arguments, then approve']];
+const DECIDING = [[['a'], 'approve what is in focus'], [['d'], 'deny it, with a word to the agent'], [['e'], 'change its arguments, then approve'], [['w'], 'always allow its tool in this session']];
 
 /** By what is in the address. @type {Record<string, Keys>} */
 const KEYS = {
-  inbox: [...ROWS, ...DECIDING, [['x'], 'select it: a and d are for all that are selected']],
+  inbox: [...ROWS, ...DECIDING, [['x', 'X'], 'select it, or all: a and d are for those that are selected']],
   access: [ROWS[0], [['d'], 'revoke it']],
   agents: [],
   agent: [],

@@ -46,6 +46,7 @@ function List({ inbox }) {
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   // Of those that are still there: what was answered elsewhere is not answered again.
   const chosen = approvals.filter(({ id }) => selected.has(id)).map(({ id }) => id);
+  const choosable = approvals.filter((approval) => isChoosable(inbox, approval)).map(({ id }) => id);
   const select = (/** @type {string} */ id) => setSelected((before) => toggled(before, id));
   useKeys(list);
   useLeft(list, approvals);
@@ -53,7 +54,10 @@ function List({ inbox }) {
   return html`<div ref=${list}>
     ${approvals.length > 0 &&
     html`<section aria-label="Approvals">
-      <h2>Waits for approval <span class="count">${approvals.length}${inbox.more.value && ', and more'}</span></h2>
+      <h2>
+        Waits for approval <span class="count">${approvals.length}${inbox.more.value && ', and more'}</span>
+        ${choosable.length > 1 && html` <button class="link" data-all onClick=${() => setSelected(new Set(choosable))}>Select all</button>`}
+      </h2>
       <ol class="asks">
         ${approvals.map(
           (approval) =>
@@ -66,6 +70,9 @@ function List({ inbox }) {
     <${Bulk} inbox=${inbox} ids=${chosen} clear=${() => setSelected(new Set())} />
   </div>`;
 }
+
+/** A question has no answer that fits several. @param {import('../inbox.js').Inbox} inbox @param {import('../approval.js').Approval} approval */
+const isChoosable = (inbox, { session, tool, args }) => mayControl(inbox.me.value, session) && questionsOf(tool, args).length === 0;
 
 /** @param {Set<string>} before @param {string} id */
 function toggled(before, id) {
@@ -80,11 +87,9 @@ function toggled(before, id) {
 function Ask({ approval, inbox, selected, onSelect }) {
   const name = oneLine(inbox.titleOf(approval.session)) || approval.session;
   const tool = oneLine(approval.tool);
-  // A question has no answer that fits several.
-  const isChoosable = mayControl(inbox.me.value, approval.session) && questionsOf(approval.tool, approval.args).length === 0;
   return html`<li class="ask ${selected ? 'selected' : ''}" data-ask=${approval.id} tabindex="-1" aria-label=${`${tool} in ${name}`}>
     <p class="line">
-      ${isChoosable &&
+      ${isChoosable(inbox, approval) &&
       html`<input type="checkbox" data-key="x" aria-label=${`Select ${tool} in ${name}`} checked=${selected} onClick=${onSelect} />`}
       <a data-open href=${`#/session/${encodeURIComponent(approval.session)}`}><bdi>${name}</bdi></a>
       <bdi class="detail">${oneLine(approval.agent)}</bdi>
@@ -146,6 +151,7 @@ function useKeys(list) {
       const row = document.activeElement?.closest('.ask');
       const bulk = list.current?.querySelector('.bulk');
       if (step) move(list, row, step);
+      else if (event.key === 'X') /** @type {HTMLElement | null | undefined} */ (list.current?.querySelector('[data-all]'))?.click();
       else if (event.key === 'Enter' && event.target === row) /** @type {HTMLElement | null} */ (row?.querySelector('[data-open]'))?.click();
       // With some chosen, the letters are for all of them.
       else if (!press(bulk, event.key) && !press(row, event.key)) return;
