@@ -6,7 +6,7 @@ import { ApiError } from './api.js';
 import { Live } from './live.js';
 import { Spans } from './spans.js';
 import { sleep } from './stream.js';
-import { Summary } from './summary.js';
+import { isErased, Summary } from './summary.js';
 
 /** Rows asked for at once. */
 const PAGE = 1000;
@@ -38,7 +38,9 @@ export class LiveSpans extends Live {
       api.session(this.id, this.signal),
       api.turns(this.id, { limit: PAGE }, this.signal),
       api.toolCalls(this.id, { limit: PAGE }, this.signal),
-    ]);
+    ]).catch(async (error) => {
+      throw await this.#late(error);
+    });
     batch(() => {
       this.spans.clear();
       this.spans.takeTurns(turns.turns);
@@ -51,6 +53,14 @@ export class LiveSpans extends Live {
     // The snapshots are of different places: what the later ones have already changes nothing.
     const after = Math.min(turns.head, calls.head, session.last_seq);
     return { path, query: QUERY, after, onEvents: this.#onEvents, onGap: this.#onGap };
+  }
+
+  /** What its log has and its lists have not is waited for: it comes. @param {unknown} error */
+  async #late(error) {
+    if (!(error instanceof ApiError) || error.status !== 404) return error;
+    const { events } = await api.history({ session_id: this.id, limit: 1 }, this.signal);
+    if (events.every(isErased)) return error;
+    return new ApiError(404, { code: 'not_found', message: 'the server is still reading it', retry: true, details: {} });
   }
 
   /** @param {Wire.Event[]} events */

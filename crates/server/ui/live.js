@@ -233,6 +233,16 @@ export class LiveSessions extends Live {
   }
 }
 
+/** What the server says of a session; nothing for one that is so new that its list does not have it yet. @param {string} id @param {AbortSignal} signal */
+export async function sessionOf(id, signal) {
+  try {
+    return await api.session(id, signal);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
 /** Whether nothing of it can be half said: it is over, or its last turn is. @param {Wire.Session | null} session */
 function isAtRest(session) {
   if (!session) return false;
@@ -288,7 +298,7 @@ export class LiveSession extends Live {
   async load() {
     const at = this.following ? 0 : this.target.peek();
     const pages = at ? [this.#page({ before: at + 1 }), this.#page({ after: at })] : [this.#page({ before: END })];
-    const [session, older, newer] = await Promise.all([this.#session(), ...pages]);
+    const [session, older, newer] = await Promise.all([sessionOf(this.id, this.signal), ...pages]);
     const events = newer ? [...older.events, ...newer.events] : older.events;
     const last = events.at(-1)?.seq;
     // What is left of an erased one is the word that it was.
@@ -309,16 +319,6 @@ export class LiveSession extends Live {
     this.#epoch = older.epoch;
     // What was passed over by its kind is not asked for again, nor what is beyond a window that does not reach the end.
     return this.#from(detached || this.#types ? Math.min(older.head, newer?.head ?? END) : (last ?? 0));
-  }
-
-  /** What the server says of it; nothing for one that is so new that its list does not have it yet. */
-  async #session() {
-    try {
-      return await api.session(this.id, this.signal);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
   }
 
   /**

@@ -4,7 +4,7 @@ import { batch, signal } from '@preact/signals-core';
 import * as api from './api.js';
 import { ApiError } from './api.js';
 import { holdClock } from './format.js';
-import { LiveSession } from './live.js';
+import { LiveSession, sessionOf } from './live.js';
 import { FRAMES, Player } from './player.js';
 import { sleep } from './stream.js';
 import { added, Summary } from './summary.js';
@@ -101,7 +101,7 @@ export class ReplaySession extends LiveSession {
     const wanted = this.#wanted;
     this.#loads += 1;
     try {
-      const session = await this.#about();
+      const session = await sessionOf(this.id, this.signal);
       const seq = Number.isNaN(placeOf(wanted)) ? await this.#placeAt(Date.parse(wanted), session) : placeOf(wanted);
       const [page, pieces] = await this.#upTo(seq);
       // Somebody has asked for another moment meanwhile.
@@ -115,16 +115,6 @@ export class ReplaySession extends LiveSession {
   /** @override @protected */
   follow() {
     this.status.value = { kind: 'replay' };
-  }
-
-  /** @returns {Promise<Wire.Session | null>} */
-  async #about() {
-    try {
-      return await api.session(this.id, this.signal);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
   }
 
   /** The newest event that is not later than a time, by halving: the log is not asked by times. @param {number} time @param {Wire.Session | null} session */

@@ -135,6 +135,8 @@ test('a search says how much it has found, and what comes later is found, too', 
   await server.publish(p.message('a walrus that comes', 'late'), p.message('something else', 'else'));
   await page.locator('a.result').first().filter({ hasText: 'that comes' }).waitFor();
   await page.getByText('The newest 51 results').waitFor();
+  const form = await page.locator('form[role=search]').boundingBox();
+  assert.ok(form && form.y < 120 && form.width > 900, `the view begins at its top: ${JSON.stringify(form)}`);
   await page.getByRole('button', { name: 'Older results' }).click();
   await page.getByText('52 results', { exact: true }).waitFor();
   assert.deepEqual(new Set(await page.locator('a.result').evaluateAll((all) => all.map((each) => each.getAttribute('data-seq')))).size, 52, 'each once');

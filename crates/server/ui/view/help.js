@@ -55,7 +55,8 @@ export function Help({ views }) {
     ...(views.length > 0 ? /** @type {Keys} */ ([[['i'], 'inbox'], [['Esc'], 'back to the fleet; out of a field']]) : []),
     [['?'], 'this help'],
   ];
-  return html`<${Dialog} title="Keys" close=${() => (help.value = false)}>
+  return html`<${Dialog} class="keys" title="Keys" close=${() => (help.value = false)}>
+    <form method="dialog"><button class="quiet" autofocus>Close</button></form>
     ${[KEYS[here] ?? ROWS, everywhere].map(
       (keys, at) =>
         html`<dl key=${at}>
@@ -68,6 +69,5 @@ export function Help({ views }) {
           )}
         </dl>`,
     )}
-    <form method="dialog"><button autofocus>Close</button></form>
   <//>`;
 }

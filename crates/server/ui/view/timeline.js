@@ -20,11 +20,13 @@ import { useChart } from './use-chart.js';
 
 /** How much one step of a key or button changes: of the zoom, and of what is looked at. */
 const [ZOOM, PAN] = [1.6, 0.15];
+/** How long after the last move the address says it. */
+const TOLD_MS = 300;
 /** Bars that are listed at once. */
 const LISTED = 200;
 
-/** @param {{ id: string, session: import('./frame.js').Session }} props */
-export function TimelinePage({ id, session }) {
+/** @param {{ id: string, query: URLSearchParams, session: import('./frame.js').Session }} props */
+export function TimelinePage({ id, query, session }) {
   const live = useMemo(() => new LiveSpans(id), [id]);
   useEffect(() => {
     live.open();
@@ -36,12 +38,12 @@ export function TimelinePage({ id, session }) {
     <${Switch} live=${live} session=${session} view="timeline" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
-      : html`<${Facts} live=${live} /><${Bars} live=${live} />`}
+      : html`<${Facts} live=${live} /><${Bars} live=${live} query=${query} />`}
   <//>`;
 }
 
-/** @param {{ live: LiveSpans }} props */
-function Bars({ live }) {
+/** @param {{ live: LiveSpans, query: URLSearchParams }} props */
+function Bars({ live, query }) {
   const axis = useMemo(() => new Axis(), [live]);
   const turned = useSignal(0);
   const chosen = useSignal(/** @type {number | null} */ (null));
@@ -51,7 +53,9 @@ function Bars({ live }) {
   const from = placed[0]?.from ?? 0;
   const newest = useMemo(() => placed.reduce((to, span) => Math.max(to, Number.isFinite(span.to) ? span.to : span.from), from), [placed]);
   if (placed.length > 0) axis.setAll(from, Math.max(newest, present));
-  turned.value;
+  // As the address says, until the reader looks elsewhere: older bars may come yet.
+  if (turned.value === 0) axis.look(Number(query.get('from')), Number(query.get('to')));
+  useAddress(live.id, axis, turned.value);
   const act = useActions({ live, axis, placed, turned, chosen });
   const chart = useChart({ axis, placed, present: Math.max(newest, present), chosen, turned, open: act.open });
   useTimelineKeys(act);
@@ -73,6 +77,20 @@ function Bars({ live }) {
     </div>
     ${isEmpty ? html`<${Nothing} id=${live.id} />` : html`<${List} live=${live} range=${axis.range} placed=${placed} present=${present} chosen=${chosen} />`}
   </main>`;
+}
+
+/** Keeps the address at the part that is looked at. @param {string} id @param {Axis} axis @param {number} turned counts the reader's moves */
+function useAddress(id, axis, turned) {
+  useEffect(() => {
+    if (turned === 0) return;
+    // Browsers bound how often it may change.
+    const timer = setTimeout(() => {
+      const { from, to } = axis.range;
+      const part = axis.isWhole ? '' : `&from=${Math.round(from)}&to=${Math.round(to)}`;
+      history.replaceState(null, '', sessionHash(id, `?view=timeline${part}`));
+    }, TOLD_MS);
+    return () => clearTimeout(timer);
+  }, [turned]);
 }
 
 /** @param {{ id: string }} props */
