@@ -157,6 +157,9 @@ export const order = (order) => request('/api/commands', post(order));
 /** @param {string} id @returns {Promise<Wire.Command>} */
 export const withdraw = (id) => request(`/api/commands/${encodeURIComponent(id)}`, { method: 'DELETE' });
 
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Wire.Approval>} */
+export const approval = (id, signal) => request(`/api/approvals/${encodeURIComponent(id)}`, { signal });
+
 /** @param {string} id @param {Wire.Decision} decision @returns {Promise<Wire.Approval>} */
 export const decide = (id, decision) => request(`/api/approvals/${encodeURIComponent(id)}/decision`, post(decision));
 
@@ -174,6 +177,12 @@ export const revoke = (id) => request(`/api/tokens/${encodeURIComponent(id)}`, {
 
 /** @param {{ name?: string, scopes?: string[] }} wanted @returns {Promise<{ code: string, url: string, expires: string }>} */
 export const pairingCode = (wanted) => request('/api/pairing-codes', post(wanted));
+
+/** @param {string} id @param {string} title @returns {Promise<Wire.Session>} */
+export const rename = (id, title) => request(sessionPath(id), { ...post({ title }), method: 'PATCH' });
+
+/** @param {string} id @returns {Promise<{ id: string, events: number }>} */
+export const erase = (id) => request(sessionPath(id), { method: 'DELETE' });
 
 /** @param {string} id @param {number} expires_in_ms @returns {Promise<Wire.Shared>} */
 export const share = (id, expires_in_ms) => request(`${sessionPath(id)}/share`, post({ expires_in_ms }));

@@ -54,6 +54,11 @@ export class Axis {
     this.#part = null;
   }
 
+  /** Looks at a part, where it is one. @param {number} from @param {number} to */
+  look(from, to) {
+    if (to > from) this.#bound(from, Math.max(SPAN_MIN, to - from));
+  }
+
   /** Looks at so much less around a time, which stays where it is. @param {number} factor @param {number} [around] */
   zoom(factor, around = (this.range.from + this.range.to) / 2) {
     const { from, to } = this.range;

@@ -20,6 +20,9 @@ const KINDS = [
   ...['session_start', 'session_end', 'turn_start', 'turn_end', 'turn_state_changed', 'tool_call_start', 'message', 'error', 'run_complete', 'status_changed', 'history_trimmed'],
   ...['session_renamed', 'task_start', 'task_complete', 'grader_result'],
 ];
+/** What of it changes runs, and what is used. */
+const RUNS = /^(task_|grader_|run_|turn_end|session_|history_trimmed)/;
+const SPENT = /^(turn_end|error|history_trimmed)/;
 /** Sessions asked for, and approvals: the newest. */
 const LIMIT = 500;
 /** Sessions kept: more than are asked for, since quiet ones are forgotten first. */
@@ -51,7 +54,9 @@ export class Inbox extends Shared {
   /** Counts changes of the sessions that are looked after. */ #changed = signal(0);
   /** @type {(() => void)[]} */ #unwatch = [];
   /** Approvals that were decided while this page looked: one that is asked again is not pending again. @type {Set<string>} */ #over = new Set();
-  /** Counts all that comes: who asks for sums asks for them anew. */ beat = signal(0);
+  /** Counts what comes, and of it what changes runs, and what is used: who asks the server for these asks anew. */ beat = signal(0);
+  ran = signal(0);
+  spent = signal(0);
   #looking = false;
   #lookAgain = false;
 
@@ -105,6 +110,8 @@ export class Inbox extends Shared {
       const own = orders.filter((command) => !command.session_id && command.seq <= state.seq).reverse();
       this.orders.value = new Map(own.map((command) => [command.id, orderOf(command)]));
       this.#changed.value += 1;
+      // What came before this was not counted.
+      for (const counter of [this.beat, this.ran, this.spent]) counter.value += 1;
     });
     const query = { deltas: false, type: KINDS.join(',') };
     return { path: '/api/events', query, after: state.seq, epoch: state.epoch, onEvents: this.onEvents, onGap: () => void this.restart() };
@@ -112,7 +119,7 @@ export class Inbox extends Shared {
 
   /** @override @protected @param {Wire.Event} event */
   apply(event) {
-    this.beat.value += 1;
+    this.#count(event.type);
     if (event.type === 'approval_request') this.#ask(asked(event));
     else if (event.type === 'approval_decision') this.#decide(event);
     else if (event.type === 'command' || event.type === 'command_state') this.#order(event);
@@ -120,6 +127,13 @@ export class Inbox extends Shared {
     if (event.session_id && isErased(event)) this.#erase(event.session_id);
     else if (event.session_id) this.#look(event.session_id, event);
     else if (isOfAgent(event)) this.#ofAgent(event);
+  }
+
+  /** @param {string} type */
+  #count(type) {
+    this.beat.value += 1;
+    if (RUNS.test(type)) this.ran.value += 1;
+    if (SPENT.test(type)) this.spent.value += 1;
   }
 
   /** @param {string} id */

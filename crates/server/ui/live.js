@@ -233,6 +233,16 @@ export class LiveSessions extends Live {
   }
 }
 
+/** What the server says of a session; nothing for one that is so new that its list does not have it yet. @param {string} id @param {AbortSignal} signal */
+export async function sessionOf(id, signal) {
+  try {
+    return await api.session(id, signal);
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 404 || error.details.part === 'views')) return null;
+    throw error;
+  }
+}
+
 /** Whether nothing of it can be half said: it is over, or its last turn is. @param {Wire.Session | null} session */
 function isAtRest(session) {
   if (!session) return false;
@@ -288,11 +298,11 @@ export class LiveSession extends Live {
   async load() {
     const at = this.following ? 0 : this.target.peek();
     const pages = at ? [this.#page({ before: at + 1 }), this.#page({ after: at })] : [this.#page({ before: END })];
-    const [found, older, newer] = await Promise.all([this.#session(), ...pages]);
-    const session = found instanceof ApiError ? null : found;
+    const [session, older, newer] = await Promise.all([sessionOf(this.id, this.signal), ...pages]);
     const events = newer ? [...older.events, ...newer.events] : older.events;
     const last = events.at(-1)?.seq;
-    if (found instanceof ApiError && !last) throw found;
+    // What is left of an erased one is the word that it was.
+    if (!session && events.every(isErased)) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
     const detached = newer !== undefined && (newer.next ?? newer.head) < newer.head;
     const deltas = last && !detached && !isAtRest(session) ? await this.#openDeltas(events[0].seq, last) : [];
     const summary = session ? new Summary(session) : Summary.from(this.id, events[0]);
@@ -302,23 +312,13 @@ export class LiveSession extends Live {
       this.timeline.add([...events, ...deltas].sort((a, b) => a.seq - b.seq));
       for (const event of events) summary.apply(event);
       this.summary.value = summary;
-      this.#wentBack(older);
+      this.wentBack(older);
       this.detached.value = detached;
       this.unseen.value = 0;
     });
     this.#epoch = older.epoch;
     // What was passed over by its kind is not asked for again, nor what is beyond a window that does not reach the end.
     return this.#from(detached || this.#types ? Math.min(older.head, newer?.head ?? END) : (last ?? 0));
-  }
-
-  /** What the server says of it, or why not: one that is so new that its list does not have it yet is known by its events. */
-  async #session() {
-    try {
-      return await api.session(this.id, this.signal);
-    } catch (error) {
-      if (error instanceof ApiError && (error.status === 404 || error.details.part === 'views')) return error;
-      throw error;
-    }
   }
 
   /**
@@ -348,8 +348,9 @@ export class LiveSession extends Live {
     return { path, after, epoch: this.#epoch, onEvents: this.#onEvents, onGap: this.#onGap };
   }
 
-  /** Folds what came at the next frame: a frame draws once, however much came. @param {Wire.Event[]} events */
+  /** Folds what came at the next frame: a frame draws once, however much came. @type {(events: Wire.Event[]) => void} */
   #onEvents = (events) => {
+    if (events.some(isErased)) return void this.restart();
     for (const event of events) this.#waiting.push(event);
     if (this.#timer !== undefined) return;
     this.#frame = requestAnimationFrame(this.#fold);
@@ -360,7 +361,7 @@ export class LiveSession extends Live {
     this.#unschedule(false);
     const events = this.#waiting.splice(0, FRAME_EVENTS);
     if (this.#waiting.length > 0) this.#onEvents([]);
-    this.#take(events);
+    this.take(events);
   };
 
   #unschedule(forget = true) {
@@ -370,8 +371,8 @@ export class LiveSession extends Live {
     if (forget) this.#waiting = [];
   }
 
-  /** @param {Wire.Event[]} events */
-  #take(events) {
+  /** What comes next. @protected @param {Wire.Event[]} events */
+  take(events) {
     batch(() => {
       for (const event of events) this.summary.value?.apply(event);
       const shown = this.#types ? events.filter(({ type }) => this.#types?.has(type)) : events;
@@ -384,41 +385,42 @@ export class LiveSession extends Live {
     });
   }
 
-  get #isFull() {
+  /** @protected */
+  get isFull() {
     return this.timeline.items.length > ROWS_MAX || this.timeline.weight > WEIGHT_MAX;
   }
 
   /** Keeps the page's size bounded: at the end the oldest go, and away from it the newest. */
   #bound() {
-    if (!this.#isFull) return;
-    if (this.following) this.#keepNewest();
+    if (!this.isFull) return;
+    if (this.following) this.keepNewest();
     else if (this.timeline.items.length > ROWS_MAX + ROWS_CUT || this.timeline.weight > 2 * WEIGHT_MAX) this.#keepOldest(ROWS_MAX, WEIGHT_MAX);
   }
 
   /** @param {import('./stream.js').Gap} gap */
   #onGap = (gap) => {
     // Its place is behind what came before it.
-    this.#take(this.#waiting.splice(0));
+    this.take(this.#waiting.splice(0));
     if (gap.reason !== 'deltas_trimmed' && !this.detached.value) this.timeline.addGap(gap);
   };
 
-  /** @param {Wire.HistoryPage} page */
-  #wentBack(page) {
+  /** Where older ones go on. @protected @param {Wire.HistoryPage} page */
+  wentBack(page) {
     this.older.value = typeof page.prev === 'number';
     this.#before = page.prev ?? 0;
   }
 
   /** The events before the window. */
   loadOlder() {
-    return this.#loading('older', async () => {
+    return this.once('older', async () => {
       // A page may be empty where the server looked far for nothing: it says where to go on.
       for (let found = 0; found === 0 && this.older.value && !this.signal.aborted; ) {
         const page = await this.#page({ before: this.#before });
         found = page.events.length;
         batch(() => {
-          this.#wentBack(page);
+          this.wentBack(page);
           this.timeline.prepend(page.events);
-          if (this.#isFull) this.#keepOldest(ROWS_CUT, WEIGHT_CUT);
+          if (this.isFull) this.#keepOldest(ROWS_CUT, WEIGHT_CUT);
         });
       }
     });
@@ -426,7 +428,7 @@ export class LiveSession extends Live {
 
   /** The events after a window that does not reach the end; joins the stream when it does. */
   loadNewer() {
-    return this.#loading('newer', async () => {
+    return this.once('newer', async () => {
       let [after, found] = [this.timeline.last, 0];
       while (found === 0 && this.detached.value && !this.signal.aborted) {
         const page = await this.#page({ after });
@@ -434,7 +436,7 @@ export class LiveSession extends Live {
         after = page.next ?? page.head;
         batch(() => {
           this.timeline.add(page.events);
-          if (this.#isFull) this.#keepNewest();
+          if (this.isFull) this.keepNewest();
           if (after < page.head) return;
           this.detached.value = false;
           this.#unschedule();
@@ -444,7 +446,8 @@ export class LiveSession extends Live {
     });
   }
 
-  #keepNewest() {
+  /** @protected */
+  keepNewest() {
     this.timeline.keepNewest(ROWS_CUT, WEIGHT_CUT);
     this.older.value = true;
     this.#before = this.timeline.first;
@@ -460,7 +463,7 @@ export class LiveSession extends Live {
   async toEnd() {
     this.unseen.value = 0;
     this.following = true;
-    if (this.detached.value) await this.#loading('end', () => this.restart());
+    if (this.detached.value) await this.once('end', () => this.restart());
   }
 
   /** To a place: what is in the window is just pointed at. @param {number} at */
@@ -468,11 +471,11 @@ export class LiveSession extends Live {
     if (!at) return void (this.target.value = 0);
     this.following = false;
     this.target.value = at;
-    if (this.ready.peek() && (at < this.timeline.first || at > this.timeline.last)) await this.#loading('end', () => this.restart());
+    if (this.ready.peek() && (at < this.timeline.first || at > this.timeline.last)) await this.once('end', () => this.restart());
   }
 
-  /** One such request at a time. @param {'older' | 'newer' | 'end'} what @param {() => Promise<void>} task */
-  async #loading(what, task) {
+  /** One such request at a time. @protected @param {'older' | 'newer' | 'end'} what @param {() => Promise<void>} task */
+  async once(what, task) {
     if (this.loading.value) return;
     this.loading.value = what;
     try {

@@ -6,6 +6,9 @@ import { ApiError } from './api.js';
 /** How long to wait after a request that failed and may be tried again. */
 const AGAIN_MS = 5000;
 
+/** How many times as long as an answer took is waited before the next request: what is heavy is asked for less often. */
+const REST = 5;
+
 /**
  * @template T
  * @typedef {{ value: T | null, error: ApiError | null, again: () => void }} Loaded
@@ -13,7 +16,7 @@ const AGAIN_MS = 5000;
 
 /**
  * Loads at once, and again when `key` changes (what was loaded stays until then), when `beat` does, and each `poll` milliseconds: never
- * more often than `least`, and not while nobody looks.
+ * more often than `least`, less often where answers take long, and not while nobody looks.
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} load
  * @param {string} key
@@ -27,9 +30,10 @@ export function useLoaded(load, key, { least, beat, poll }) {
     const stop = new AbortController();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
-    let [busy, wanted, last] = [false, false, 0];
+    let [busy, wanted, next] = [false, false, 0];
     const run = async () => {
-      [busy, wanted, last] = [true, false, Date.now()];
+      const began = Date.now();
+      [busy, wanted] = [true, false];
       try {
         const value = await load(stop.signal);
         if (!stop.signal.aborted) setState({ value, error: null });
@@ -40,6 +44,7 @@ export function useLoaded(load, key, { least, beat, poll }) {
         if (error.retry) timer = setTimeout(ask, AGAIN_MS);
       } finally {
         busy = false;
+        next = began + Math.max(least, REST * (Date.now() - began));
       }
       if (wanted) ask();
     };
@@ -48,11 +53,11 @@ export function useLoaded(load, key, { least, beat, poll }) {
       wanted = true;
       if (busy || document.hidden) return;
       clearTimeout(timer);
-      timer = setTimeout(run, Math.max(0, last + least - Date.now()));
+      timer = setTimeout(run, Math.max(0, next - Date.now()));
     };
     const onVisible = () => wanted && ask();
     now.current = () => {
-      last = 0;
+      next = 0;
       ask();
     };
     ask();

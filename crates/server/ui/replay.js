@@ -4,18 +4,18 @@ import { batch, signal } from '@preact/signals-core';
 import * as api from './api.js';
 import { ApiError } from './api.js';
 import { holdClock } from './format.js';
-import { LiveSession, ROWS_MAX } from './live.js';
+import { LiveSession, sessionOf } from './live.js';
 import { FRAMES, Player } from './player.js';
 import { sleep } from './stream.js';
-import { Summary } from './summary.js';
+import { added, Summary } from './summary.js';
 
 /** Events read at once: those before a moment, and those that come next. */
 const [PAGE, NEXT] = [200, 1000];
 /** Pieces of messages that may be open at a moment. */
 const PIECES = 1000;
 const DELTAS = 'text_delta,reasoning_delta,tool_progress';
-/** Rows left after a cut. */
-const ROWS_CUT = 1500;
+/** Rows asked for at once to be counted, and requests for each that are made for that at most. */
+const [COUNTED, COUNTS_MAX] = [1000, 50];
 /** Tries to find a moment by its time: each halves what is left. */
 const HALVINGS = 60;
 /** The longest wait between two tries to read on. */
@@ -34,10 +34,9 @@ export class ReplaySession extends LiveSession {
   /** Places of the session's first and newest events, as far as is known. */
   first = signal(0);
   last = signal(0);
-  /** Whether the window begins where the session does: then all counts of it are true. */ isWhole = signal(false);
+  /** Whether all counts are true: the window begins where the session does, or what is before it was counted. */ isWhole = signal(false);
   /** What is asked for last. */ #wanted;
   #loads = 0;
-  /** Where older events go on. */ #before = 0;
 
   /** @param {string} id @param {string} play a place or a time @param {import('./player.js').Clock} [clock] */
   constructor(id, play, clock = FRAMES) {
@@ -64,7 +63,10 @@ export class ReplaySession extends LiveSession {
     this.#wanted = play;
     const place = placeOf(play);
     const isNear = this.ready.peek() && this.#loads === 0 && !Number.isNaN(place) && this.player.skipTo(place);
-    if (!isNear) await this.restart();
+    if (isNear) return;
+    // Another moment is looked at as its watchers saw it: at its end.
+    this.following = true;
+    await this.restart();
   }
 
   /** The event before, that is no piece of another. */
@@ -99,7 +101,7 @@ export class ReplaySession extends LiveSession {
     const wanted = this.#wanted;
     this.#loads += 1;
     try {
-      const session = await this.#about();
+      const session = await sessionOf(this.id, this.signal);
       const seq = Number.isNaN(placeOf(wanted)) ? await this.#placeAt(Date.parse(wanted), session) : placeOf(wanted);
       const [page, pieces] = await this.#upTo(seq);
       // Somebody has asked for another moment meanwhile.
@@ -113,16 +115,6 @@ export class ReplaySession extends LiveSession {
   /** @override @protected */
   follow() {
     this.status.value = { kind: 'replay' };
-  }
-
-  /** @returns {Promise<Wire.Session | null>} */
-  async #about() {
-    try {
-      return await api.session(this.id, this.signal);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
   }
 
   /** The newest event that is not later than a time, by halving: the log is not asked by times. @param {number} time @param {Wire.Session | null} session */
@@ -163,14 +155,66 @@ export class ReplaySession extends LiveSession {
       this.timeline.add(events);
       for (const event of events) summary.apply(event);
       this.summary.value = summary;
-      this.older.value = typeof page.prev === 'number';
+      this.wentBack(page);
+      this.detached.value = false;
       this.isWhole.value = !this.older.value;
       this.unseen.value = 0;
       this.first.value = session?.first_seq ?? events[0].seq;
       this.last.value = Math.max(this.last.value, session?.last_seq ?? 0, last.seq);
       this.player.begin(last);
     });
-    this.#before = page.prev ?? 0;
+    if (!this.isWhole.peek()) this.#count(summary, last.seq);
+  }
+
+  /** What the session had come to at a place that its window does not show the way to. @param {Summary} summary @param {number} place */
+  async #count(summary, place) {
+    const blank = { turns: 0, tool_calls: 0, errors: 0, cost_usd: 0, usage: /** @type {Wire.Usage} */ ({}) };
+    const sums = { ...blank };
+    summary.session.value = { ...summary.session.peek(), ...blank };
+    const isOver = (/** @type {{ end_seq?: number }} */ { end_seq = Infinity }) => end_seq <= place;
+    /** @type {((before: number) => Promise<number | null | undefined>)[]} */
+    const counts = [
+      async (before) => {
+        const page = await api.turns(this.id, { before, limit: COUNTED }, this.signal);
+        sums.turns += page.turns.filter(({ start_seq }) => start_seq).length;
+        for (const turn of page.turns.filter(isOver)) {
+          sums.usage = added(sums.usage, turn.usage);
+          sums.cost_usd += turn.cost_usd ?? 0;
+        }
+        return page.next;
+      },
+      async (before) => {
+        const page = await api.toolCalls(this.id, { before, limit: COUNTED }, this.signal);
+        sums.tool_calls += page.tool_calls.filter(isOver).length;
+        return page.next;
+      },
+      async (before) => {
+        const page = await api.history({ session_id: this.id, type: 'error', before, limit: COUNTED }, this.signal);
+        sums.errors += page.events.length;
+        return page.prev;
+      },
+    ];
+    /** @type {(number | null | undefined)[]} */
+    let next = counts.map(() => place + 1);
+    for (let asked = 0; next.some(Boolean); asked += 1) {
+      const given = next;
+      const found = await Promise.all(counts.map((count, at) => given[at] && count(given[at]))).catch((error) => {
+        if (!(error instanceof ApiError) && !this.signal.aborted) throw error;
+      });
+      // Without all of them none is told.
+      if (!found || asked >= COUNTS_MAX || this.summary.peek() !== summary) return;
+      next = found.map((place) => place || null);
+    }
+    const now = summary.session.peek();
+    summary.session.value = {
+      ...now,
+      turns: now.turns + sums.turns,
+      tool_calls: now.tool_calls + sums.tool_calls,
+      errors: now.errors + sums.errors,
+      cost_usd: (now.cost_usd ?? 0) + sums.cost_usd,
+      usage: added(now.usage, sums.usage),
+    };
+    this.isWhole.value = true;
   }
 
   /** @param {number} after */
@@ -198,39 +242,27 @@ export class ReplaySession extends LiveSession {
   };
 
   /** @param {Wire.Event[]} events */
-  #show = (events) => {
-    const rows = this.timeline.items.length;
-    for (const event of events) this.summary.value?.apply(event);
-    this.timeline.add(events);
-    if (!this.following) this.unseen.value += this.timeline.items.length - rows;
-    if (this.timeline.items.length <= ROWS_MAX) return;
-    this.timeline.keepNewest(ROWS_CUT);
-    this.older.value = true;
-    this.#before = this.timeline.first;
-  };
+  #show = (events) => this.take(events);
 
-  /** @override */
-  async loadOlder() {
-    // Who wants to see what is further up goes to that moment.
-    if (this.loading.value || this.timeline.items.length >= ROWS_CUT) return;
-    this.loading.value = 'older';
-    const before = this.#before;
-    const page = await this.#ask({ before, limit: PAGE, deltas: false });
-    this.loading.value = '';
-    if (!page || before !== this.#before) return;
-    batch(() => {
-      this.older.value = typeof page.prev === 'number';
-      this.#before = page.prev ?? 0;
-      this.timeline.prepend(page.events);
+  /** @override Up to the moment: from there on what is played comes to it. */
+  loadNewer() {
+    return this.once('newer', async () => {
+      const rows = this.timeline.items.length;
+      while (this.detached.value && this.timeline.items.length === rows && !this.signal.aborted) {
+        const page = await api.history({ session_id: this.id, after: this.timeline.last, limit: PAGE }, this.signal);
+        const place = this.player.place.peek();
+        batch(() => {
+          this.timeline.add(page.events.filter(({ seq }) => seq <= place));
+          if (this.isFull) this.keepNewest();
+          this.detached.value = page.events.length > 0 && this.timeline.last < place;
+        });
+      }
     });
   }
 
-  /** @override */
-  async loadNewer() {}
-
   /** @override The end of what is played. */
-  async toEnd() {
-    this.unseen.value = 0;
-    this.following = true;
+  toEnd() {
+    this.#wanted = String(this.player.place.peek());
+    return super.toEnd();
   }
 }

@@ -45,5 +45,5 @@ export function filter(changes) {
   arrived();
 }
 
-/** The address of a session, at one of its events where that is given. @param {string} id @param {number} [at] */
-export const sessionHash = (id, at) => hashOf({ view: 'session', id, query: at === undefined ? {} : { at: String(at) } });
+/** The address of a session, at one of its events and with the words that were searched for, where they are given. @param {string} id @param {number} [at] */
+export const sessionHash = (id, at, q = '') => hashOf({ view: 'session', id, query: { at: String(at ?? ''), q } });

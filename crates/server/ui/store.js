@@ -195,10 +195,13 @@ export class Timeline {
     touch(call.row);
   }
 
-  /** The row that an event of this place is in, or the next one. @param {number} seq */
+  /** The row that an event of this place is in, or the next event: of a piece, the whole that came of it. @param {number} seq */
   rowOf(seq) {
-    const own = this.items.find((item) => item.events.some((event) => event.seq === seq) || item.deltas.some((event) => event.seq === seq));
-    return own ?? this.items.find((item) => ((item.events.at(-1) ?? item.deltas.at(-1))?.seq ?? 0) >= seq) ?? this.items.at(-1);
+    let [found, least] = [this.items.at(-1), Infinity];
+    for (const item of this.items) {
+      for (const event of item.events.concat(item.deltas)) if (event.seq >= seq && event.seq < least) [found, least] = [item, event.seq];
+    }
+    return found;
   }
 
   /** @returns {Wire.Event[]} */

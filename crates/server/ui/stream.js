@@ -7,13 +7,13 @@ import { str } from './loose.js';
 
 /**
  * @typedef {{ kind: 'connecting' }
- *   | { kind: 'catching up' }
+ *   | { kind: 'catching up', behind: number }
  *   | { kind: 'live' }
  *   | { kind: 'reconnecting', at: number, why: string }
  *   | { kind: 'paused' }
  *   | { kind: 'replay' }
  *   | { kind: 'signed out', why: string }
- *   | { kind: 'failed', why: string }} Status `at` is when it is tried again, in milliseconds since 1970; `replay` has no stream.
+ *   | { kind: 'failed', why: string }} Status `at` is when it is tried again, in milliseconds since 1970; `behind` how many places of the log are still to come; `replay` has no stream.
  */
 
 /**
@@ -213,9 +213,14 @@ export class Subscription {
       if (end) return end;
       if (this.status.value.kind === 'catching up') {
         if (this.#after >= this.#goal) this.#live();
-        else quiet = setTimeout(() => current.signal.aborted || this.#live(), QUIET_MS);
+        else this.#behind();
+        if (this.status.value.kind === 'catching up') quiet = setTimeout(() => current.signal.aborted || this.#live(), QUIET_MS);
       }
     }
+  }
+
+  #behind() {
+    this.status.value = { kind: 'catching up', behind: Math.max(0, this.#goal - this.#after) };
   }
 
   #live() {
@@ -260,7 +265,7 @@ export class Subscription {
     if (this.#epoch && hello?.epoch !== this.#epoch) return this.#reset();
     this.#epoch = str(hello?.epoch);
     this.#goal = Number(hello?.head) || 0;
-    this.status.value = { kind: 'catching up' };
+    this.#behind();
     return null;
   }
 

@@ -75,7 +75,9 @@ export class Summary {
   apply(event) {
     const before = this.session.value;
     if (event.seq <= before.last_seq) return;
-    const after = { ...before, last_seq: event.seq, last_activity: event.timestamp, agent: event.agent ?? before.agent };
+    // What a person does to it is no sign of its life.
+    const last_activity = event.type === 'session_renamed' ? before.last_activity : event.timestamp;
+    const after = { ...before, last_seq: event.seq, last_activity, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
     if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
     if (newDay(before, event)) after.cost_today_usd = 0;
@@ -161,7 +163,7 @@ const isOfSilence = ({ type, data }) =>
   type === 'turn_state_changed' ? data?.state === 'stalled' : type === 'turn_end' && data?.by === 'server';
 
 /** @param {Wire.Usage | undefined} usage @param {unknown} more @returns {Wire.Usage} */
-function added(usage, more) {
+export function added(usage, more) {
   const [a, b] = [usageOf(usage ?? {}), usageOf(more)];
   if (!a || !b) return usage ?? {};
   return {

@@ -160,6 +160,7 @@ test('a session is shared from its view by a link that needs no sign-in, is list
   await server.publish(p.start(), p.turn('Look at this'));
   const { context, page, quiet } = await open();
   await page.goto(`${server.url}/#/session/for%20all`);
+  await page.locator('.menu > summary', { hasText: 'Session' }).click();
   await page.getByRole('button', { name: 'Share…' }).click();
   await page.getByLabel('Ends').selectOption({ label: 'in a day' });
   await page.getByRole('button', { name: 'Make the link' }).click();

@@ -299,3 +299,26 @@ test('a question is answered with the keys alone, in the dark', async () => {
   quiet();
   await context.close();
 });
+
+test('the link of a notification opens what is asked, in focus, wherever in the session it is; one that was answered, too', async () => {
+  const p = producer('told');
+  const notes = (/** @type {number} */ count) => Array.from({ length: count }, (_, n) => p.event('note', { text: `note ${n}` }));
+  await server.publish(p.start(), ...notes(300), p.ask('told-1', 'Bash', { command: 'make deploy' }), ...notes(300));
+  const { context, page, quiet } = await open('told');
+  await page.goto(`${server.url}/#/session/told?approval=told-1`);
+  const card = page.locator('[data-approval=told-1]');
+  await page.waitForFunction(() => document.activeElement?.matches('.item.approval.marked'));
+  const box = await card.boundingBox();
+  assert.ok(box && box.y > 100 && box.y + box.height < 800, JSON.stringify(box));
+  assert.match(page.url(), /told\?at=\d+$/, 'the address is that of the place');
+  await page.locator('[data-connection=live]').waitFor();
+  await page.keyboard.press('a');
+  await card.and(page.locator('[data-state=approved]')).waitFor();
+  await page.goto(`${server.url}/#/`);
+  await page.goto(`${server.url}/#/session/told?approval=told-1`);
+  await card.getByText(/^approved by /).waitFor();
+  await page.goto(`${server.url}/#/session/told?approval=nothing`);
+  await page.getByText('note 299').last().waitFor();
+  quiet(/status of 404/);
+  await context.close();
+});

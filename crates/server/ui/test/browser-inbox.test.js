@@ -160,6 +160,29 @@ test('all is answered with the keys alone, and a key for one that has left answe
   await context.close();
 });
 
+test('all that wait are selected by one key, and one is always allowed by another', async () => {
+  await ask(1, 'w');
+  const { context, page, quiet } = await open();
+  await row(page, 'w-0').waitFor();
+  await page.keyboard.press('j');
+  assert.equal(await inFocus(page), 'w-0');
+  await page.keyboard.press('w');
+  await gone(page, 'w-0');
+  assert.equal((await server.ask('/api/approvals/w-0')).always, true);
+  await ask(3, 'v');
+  await row(page, 'v-2').waitFor();
+  await page.keyboard.press('X');
+  const bulk = page.getByRole('group', { name: 'Those that are selected' });
+  await bulk.getByText('3 selected').waitFor();
+  await page.keyboard.press('a');
+  for (const id of ['v-0', 'v-1', 'v-2']) {
+    await gone(page, id);
+    assert.equal(await stands(id), 'approved');
+  }
+  quiet();
+  await context.close();
+});
+
 test('several are selected and answered together, and what was answered elsewhere is not among them', async () => {
   const p = await ask(6);
   const { context, page, quiet } = await open();

@@ -129,6 +129,46 @@ test('outputs of megabytes, lines without end and a flood of codes are shown in 
   await context.close();
 });
 
+test('each row says which it is of how many, where that is known', async () => {
+  const p = producer('numbered');
+  await server.publish(p.start(), ...Array.from({ length: 120 }, (_, at) => p.event('note', { text: `note ${at}` })));
+  const { context, page, quiet } = await open('numbered');
+  const placed = () =>
+    page.locator('.item').evaluateAll((rows) => rows.map((row) => [row.getAttribute('aria-posinset'), row.getAttribute('aria-setsize'), row.textContent?.match(/note \d+/)?.[0]].join(' ')));
+  await page.getByText('note 119', { exact: true }).waitFor();
+  assert.deepEqual((await placed()).slice(-2), ['120 121 note 118', '121 121 note 119'], 'also of those that are not drawn');
+  await server.publish(...Array.from({ length: 200 }, (_, at) => p.event('note', { text: `note ${120 + at}` })));
+  await page.reload();
+  await page.getByText('note 319', { exact: true }).waitFor();
+  assert.ok((await placed()).every((said) => said.split(' ')[1] === '-1'), 'those before were not read');
+  quiet();
+  await context.close();
+});
+
+test('the help lists the keys of the view that one is in, and not those of others', async () => {
+  const p = producer('helped');
+  await server.publish(p.start(), p.turn('x'), p.turnEnd());
+  const { context, page, quiet } = await open('helped');
+  for (const [hash, own, other] of [
+    ['#/', 'open it', 'select it, or all'],
+    ['#/inbox', 'select it, or all', 'zoom in'],
+    ['#/session/helped', 'write a message', 'zoom in'],
+    ['#/session/helped?view=timeline', 'zoom in', 'write a message'],
+    ['#/session/helped?play=0', 'play, pause', 'zoom in'],
+  ]) {
+    await page.goto(`${server.url}/${hash}`);
+    await page.locator('main').waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog').getByText(own).waitFor();
+    await page.getByRole('dialog').getByText('this help').waitFor();
+    assert.equal(await page.getByRole('dialog').getByText(other).count(), 0, hash);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  }
+  quiet();
+  await context.close();
+});
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {

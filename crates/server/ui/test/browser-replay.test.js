@@ -161,7 +161,7 @@ test('a replay by keyboard alone; the address has the moment', async () => {
   await page.getByRole('button', { name: 'Play' }).waitFor();
   assert.match(page.url(), new RegExp(`play=${first + 6}$`));
   await page.keyboard.press('?');
-  await page.locator('dialog').getByText('replay: play, pause').waitFor();
+  await page.locator('dialog').getByText('play, pause').waitFor();
   await page.keyboard.press('Escape');
   // The slider alone.
   const slider = page.getByRole('slider', { name: 'Moment' });
@@ -208,11 +208,20 @@ test('a long session is played from its middle, older events come on the way up'
   await page.getByRole('slider', { name: 'Moment' }).fill(String(first + 2750));
   await page.getByText('note 2750', { exact: true }).waitFor();
   await page.locator('main').hover();
-  for (let tries = 0; tries < 100 && !(await page.getByText('note 2500', { exact: true }).count()); tries += 1) {
-    await page.mouse.wheel(0, -2000);
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20))));
-  }
-  await page.getByText('note 2500', { exact: true }).waitFor();
+  /** @param {string} note @param {number} by */
+  const scrollTo = async (note, by) => {
+    for (let tries = 0; tries < 400 && !(await page.getByText(note, { exact: true }).count()); tries += 1) {
+      await page.mouse.wheel(0, by);
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20))));
+    }
+    await page.getByText(note, { exact: true }).waitFor();
+  };
+  // Beyond what the page keeps at once, and down again to the moment, with what was played meanwhile.
+  await scrollTo('note 10', -8000);
+  await page.keyboard.press('ArrowRight');
+  await arrived(page, first + 2751);
+  await scrollTo('note 2751', 8000);
+  assert.equal(await page.getByText('note 2752', { exact: true }).count(), 0);
   quiet();
   await context.close();
 });
@@ -241,4 +250,29 @@ test('a replay of what is not there says so', async () => {
   await seen.page.getByRole('heading', { name: 'There is no such session' }).waitFor();
   seen.quiet(/status of 404/);
   await seen.context.close();
+});
+
+test('the facts of a replay count all up to its moment, also what is far before it; its views keep the moment', async () => {
+  const p = producer('counted');
+  const turn = [p.turn('x'), p.toolStart('a', 'Bash', { command: 'ls' }), p.toolEnd('a', 'Bash', 'x'), p.event('error', { message: 'odd' }), p.turnEnd()];
+  await server.publish(p.start(), ...Array.from({ length: 100 }, () => turn).flat());
+  const log = await server.log('counted');
+  const moment = log[1 + 5 * 80 + 1].seq;
+  const { context, page, quiet } = await open('counted', moment);
+  const facts = page.getByRole('region', { name: 'Session' });
+  for (const text of ['81 turns', '80 tool calls', '80 errors', '$1.15']) await facts.getByText(text, { exact: true }).waitFor();
+  for (let step = 0; step < 4; step += 1) await page.keyboard.press('ArrowRight');
+  for (const text of ['82 turns', '81 tool calls', '81 errors', '$1.17']) await facts.getByText(text, { exact: true }).waitFor();
+  await page.goto(`${server.url}/#/session/counted?at=${moment}`);
+  await page.locator('.item.marked').waitFor();
+  await page.getByRole('link', { name: 'Replay', exact: true }).click();
+  await arrived(page, moment);
+  await page.goto(`${server.url}/#/session/counted?at=${moment}`);
+  await page.locator('.item.marked:focus').waitFor();
+  await page.keyboard.press('k');
+  await page.keyboard.press('p');
+  await page.locator('[data-place]').waitFor();
+  assert.ok(Number(await page.locator('[data-place]').getAttribute('data-place')) < moment);
+  quiet();
+  await context.close();
 });

@@ -97,3 +97,26 @@ test('a run goes on after the server was killed, without a total, hostile, in th
   quiet(AWAY);
   await context.close();
 });
+
+test('runs and usage are asked for anew by what changes them alone, and not with every event', async () => {
+  const run = harness('quiet');
+  const p = producer('chatty', 'talker');
+  await server.publish(run.start(), run.begin('one', 1));
+  const { context, page, quiet } = await open();
+  for (const [hash, ready, path] of [['#/runs', '[data-run=quiet]', '/api/runs'], ['#/usage', '.totals', '/api/usage']]) {
+    await page.goto(`${server.url}/${hash}`);
+    await page.locator(ready).waitFor();
+    let asked = 0;
+    page.on('request', (request) => (asked += Number(new URL(request.url()).pathname === path)));
+    // What tells that all of it came to the page.
+    for (let n = 0; n < 20; n += 1) await server.publish(p.turn(`turn ${n}`), p.message('words'), p.toolStart(`t-${n}`, 'Bash', {}));
+    await server.publish(producer(`asks ${path}`).ask(`${path}-1`, 'Bash', { command: 'ls' }));
+    await page.locator(`[data-waiting="${hash === '#/runs' ? 1 : 2}"]`).waitFor();
+    assert.equal(asked, 0, `${path}: nothing of it has changed`);
+    await server.publish(run.complete('one', 'passed'), p.turnEnd());
+    if (hash === '#/runs') await page.locator('[data-run=quiet]').getByText('1 passed').waitFor();
+    else await page.locator('.totals').getByText('$0.0', { exact: false }).first().waitFor();
+  }
+  quiet();
+  await context.close();
+});

@@ -91,8 +91,9 @@ test('a search finds words in what was said and done, and leads to the moment', 
   await page.locator('main').focus();
   await page.keyboard.press('j');
   await page.keyboard.press('Enter');
-  await page.waitForURL(/#\/session\/found\?at=\d+$/);
-  await page.locator('.item.tool').first().waitFor();
+  await page.waitForURL(/#\/session\/found\?at=\d+&q=zebras$/);
+  await page.locator('.item.tool.marked').waitFor();
+  assert.equal(await page.getByLabel('Search in this session').inputValue(), 'zebras', 'the words are marked there, and the next find is a key away');
   quiet();
   await context.close();
 });
@@ -119,4 +120,38 @@ test('a search shows what the reader may see, older results on request, and host
     quiet();
     await context.close();
   }
+});
+
+test('a search says how much it has found, and what comes later is found, too', async () => {
+  const p = producer('goes on');
+  await server.publish(p.start(), ...Array.from({ length: 51 }, (_, at) => p.message(`walrus ${at}`, `w-${at}`)));
+  const { context, page, quiet } = await open();
+  await page.goto(`${server.url}/#/search`);
+  await page.locator('[data-filter]:focus').waitFor();
+  await page.keyboard.type('walrus ');
+  await page.getByText('The newest 50 results; there are older ones').waitFor();
+  assert.equal(new URL(page.url()).hash, '#/search?q=walrus', 'without Enter');
+  assert.equal(await page.getByLabel('Search for').inputValue(), 'walrus ');
+  await server.publish(p.message('a walrus that comes', 'late'), p.message('something else', 'else'));
+  await page.locator('a.result').first().filter({ hasText: 'that comes' }).waitFor();
+  await page.getByText('The newest 51 results').waitFor();
+  const form = await page.locator('form[role=search]').boundingBox();
+  assert.ok(form && form.y < 120 && form.width > 900, `the view begins at its top: ${JSON.stringify(form)}`);
+  await page.getByRole('button', { name: 'Older results' }).click();
+  await page.getByText('52 results', { exact: true }).waitFor();
+  assert.deepEqual(new Set(await page.locator('a.result').evaluateAll((all) => all.map((each) => each.getAttribute('data-seq')))).size, 52, 'each once');
+  quiet();
+  await context.close();
+});
+
+test('the address of a piece of a message leads to the message that came of it', async () => {
+  const p = producer('pieces');
+  await server.publish(p.start(), p.turn('Say'), p.toolStart('slow', 'Bash', { command: 'sleep 1' }));
+  const { first_seq: piece } = await server.publish(p.delta('One '), p.delta('two'), p.message('One two'));
+  await server.publish(p.toolEnd('slow', 'Bash', 'slept'), p.turnEnd());
+  const { context, page, quiet } = await open();
+  await page.goto(`${server.url}/#/session/pieces?at=${piece}`);
+  await page.locator('.item.message.marked', { hasText: 'One two' }).waitFor();
+  quiet();
+  await context.close();
 });

@@ -173,6 +173,36 @@ test('the timeline fits a phone, dark and without motion', async () => {
   }
 });
 
+test('a session without turns says so', async () => {
+  const p = producer('bare');
+  await server.publish(p.start());
+  const { context, page, quiet } = await open('bare');
+  await page.getByRole('heading', { name: 'No turns or tool calls yet' }).waitFor();
+  await server.publish(p.turn('Now'));
+  await page.locator('.span.turn.running').getByText('Now').waitFor();
+  quiet();
+  await context.close();
+});
+
+test('the part of time that is looked at is in the address, and opens again there', async () => {
+  await server.publish(...run('part'));
+  const { context, page, quiet } = await open('part');
+  await page.locator('.span').nth(3).waitFor();
+  for (const key of ['+', '+', '+', 'ArrowLeft', 'ArrowLeft']) await page.keyboard.press(key);
+  await page.waitForURL(/view=timeline&from=\d+&to=\d+$/);
+  const before = await listed(page);
+  assert.ok(before.length < 4, String(before));
+  await page.reload();
+  await page.locator('.span').first().waitFor();
+  assert.deepEqual(await listed(page), before);
+  await page.keyboard.press('0');
+  await page.waitForURL(/view=timeline$/);
+  await page.locator('.span').nth(3).waitFor();
+  quiet();
+  await context.close();
+});
+
+// The last one: the server's lists take a while to have all of it.
 test('ten thousand calls come by pages, and just what is in view is in the page', async () => {
   const p = producer('many');
   const calls = (/** @type {number} */ from) =>
@@ -190,17 +220,6 @@ test('ten thousand calls come by pages, and just what is in view is in the page'
   await page.keyboard.press('ArrowRight');
   await frame(page);
   assert.ok((await painted(page)) > 1000);
-  quiet();
-  await context.close();
-});
-
-test('a session without turns says so', async () => {
-  const p = producer('bare');
-  await server.publish(p.start());
-  const { context, page, quiet } = await open('bare');
-  await page.getByRole('heading', { name: 'No turns or tool calls yet' }).waitFor();
-  await server.publish(p.turn('Now'));
-  await page.locator('.span.turn.running').getByText('Now').waitFor();
   quiet();
   await context.close();
 });

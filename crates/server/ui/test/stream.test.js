@@ -36,8 +36,8 @@ const refusal = (status, code, retry, headers = {}) => () =>
  */
 async function subscribe(t, answers, { after = 0, epoch } = {}) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  /** @type {{ asked: string[], seqs: number[], gaps: any[], resets: number, waits: number[], states: string[] }} */
-  const seen = { asked: [], seqs: [], gaps: [], resets: 0, waits: [], states: [] };
+  /** @type {{ asked: string[], seqs: number[], gaps: any[], resets: number, waits: number[], states: string[], behind: number[] }} */
+  const seen = { asked: [], seqs: [], gaps: [], resets: 0, waits: [], states: [], behind: [] };
   let done = () => {};
   const finished = new Promise((resolve) => (done = () => resolve(undefined)));
   const subscription = new Subscription({
@@ -64,6 +64,7 @@ async function subscribe(t, answers, { after = 0, epoch } = {}) {
   });
   subscription.status.subscribe((status) => {
     if (seen.states.at(-1) !== status.kind) seen.states.push(status.kind);
+    if (status.kind === 'catching up') seen.behind.push(status.behind);
     if (status.kind === 'signed out' || status.kind === 'failed') done();
     if (status.kind !== 'reconnecting') return;
     seen.waits.push(status.at);
@@ -155,5 +156,11 @@ test('a silent stream is given up', async (t) => {
 
 test('the states are told as they are', async (t) => {
   const seen = await subscribe(t, [stream([hello(2), event(1), event(2)])]);
+  assert.deepEqual(seen.states, ['connecting', 'catching up', 'live', 'reconnecting']);
+});
+
+test('while it catches up it says how far behind it is, then it is live', async (t) => {
+  const seen = await subscribe(t, [stream([hello(9), event(4) + event(5), event(8), event(9)])], { after: 3 });
+  assert.deepEqual(seen.behind, [6, 6, 4, 1]);
   assert.deepEqual(seen.states, ['connecting', 'catching up', 'live', 'reconnecting']);
 });

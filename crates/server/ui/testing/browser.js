@@ -68,6 +68,9 @@ export async function reconnect(page) {
 export async function walk(page) {
   await page.locator('main').evaluate(async (main) => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    // A row that has the focus stays in the page: it would be seen before those above it.
+    main.focus({ preventScroll: true });
+    await frame();
     main.scrollTop = Math.min(main.scrollTop, main.scrollHeight - main.clientHeight - 100);
     while (![...main.querySelectorAll('.edge')].some((edge) => edge.textContent === 'The beginning')) {
       main.scrollTop = 0;

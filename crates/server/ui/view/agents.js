@@ -8,6 +8,7 @@ import { mayControl } from '../rights.js';
 import { hashOf } from '../route.js';
 import { title } from '../title.js';
 import { Around } from './around.js';
+import { Command } from './command.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { OrderForm, ordered } from './order-form.js';
@@ -32,7 +33,7 @@ export function AgentsPage({ session, id }) {
     <main class="scroll sessions agents" tabindex="-1" aria-busy=${!inbox.ready.value}>
       ${inbox.failure.value
         ? html`<${Failure} error=${inbox.failure.value} />`
-        : inbox.ready.value && (agents.length > 0 ? html`<${List} agents=${agents} inbox=${inbox} />` : html`<${Empty} name=${id} />`)}
+        : inbox.ready.value && (agents.length > 0 ? html`<${List} agents=${agents} inbox=${inbox} />` : html`<${Empty} name=${id} inbox=${inbox} />`)}
       ${id && html`<p class="beside"><a href=${hashOf({ query: { agent: id } })}>Its sessions</a> · <a href="#/agents">All agents</a></p>`}
     </main>
   <//>`;
@@ -100,11 +101,12 @@ function queue({ queue: { queued, delivered, acked } }) {
   return [waiting > 0 && `${count(waiting, 'order')} waiting`, acked > 0 && `${acked} taken on`].filter(Boolean).join(', ') || 'no orders';
 }
 
-/** @param {{ name: string }} props */
-function Empty({ name }) {
+/** @param {{ name: string, inbox: import('../inbox.js').Inbox }} props */
+function Empty({ name, inbox }) {
+  const wanted = /^[\w.-]+$/.test(name) ? name : 'helper';
   return html`<section class="empty">
     <h2>${name ? html`<bdi>${oneLine(name)}</bdi> was not here yet` : 'No agents yet'}</h2>
     <p>An agent that can be told something keeps a connection open. To run one:</p>
-    <pre><code>turnwire agent --name helper --adapter claude</code></pre>
+    <${Command} text=${`turnwire agent --name ${wanted} --adapter claude`} inbox=${inbox} scopes=${[`agent:${wanted}`, 'publish']} />
   </section>`;
 }

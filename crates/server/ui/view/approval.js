@@ -1,7 +1,9 @@
 // An approval: what is asked, and what became of it or the means to decide it.
 
-import { useMemo } from 'preact/hooks';
-import { isPending } from '../approval.js';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import * as api from '../api.js';
+import { ApiError } from '../api.js';
+import { approvalOf, isPending } from '../approval.js';
 import { minute, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { isObject } from '../loose.js';
@@ -14,9 +16,10 @@ import { Prompt } from './prompt.js';
 /** @typedef {import('../approval.js').Approval} Approval */
 
 /** @param {{ approval: Approval }} props */
-export function ApprovalCard({ approval }) {
+export function ApprovalCard({ approval: asked }) {
   const { inbox, isAsked, isPast } = useAround();
-  const open = isPending(approval) && !isPast && isAsked(approval.id);
+  const open = isPending(asked) && !isPast && isAsked(asked.id);
+  const approval = useDecided(asked, isPending(asked) && !open && !isPast && inbox.ready.value);
   const questions = useMemo(() => questionsOf(approval.tool, approval.args), [approval.tool, approval.args]);
   const answers = useMemo(() => answersOf(questions, approval.changed), [questions, approval.changed]);
   const isQuestion = questions.length > 0;
@@ -40,6 +43,24 @@ export function ApprovalCard({ approval }) {
     ${approval.message && html`<${Clip} class="said" text=${approval.message} ...${DECIDED} />`}
     ${open && html`<${Prompt} approval=${approval} inbox=${inbox} />`}
   </div>`;
+}
+
+/** It as the server has it, where what became of it is out of the window. @param {Approval} asked @param {boolean} isOut @returns {Approval} */
+function useDecided(asked, isOut) {
+  const [said, setSaid] = useState(/** @type {Approval | null} */ (null));
+  useEffect(() => {
+    if (!isOut) return;
+    const left = new AbortController();
+    api.approval(asked.id, left.signal).then(
+      (found) => left.signal.aborted || setSaid(approvalOf(found)),
+      (error) => {
+        // It is still told that it was decided.
+        if (!(error instanceof ApiError) && !left.signal.aborted) throw error;
+      },
+    );
+    return () => left.abort();
+  }, [asked.id, isOut]);
+  return isOut && said ? said : asked;
 }
 
 /** @param {Approval} approval */

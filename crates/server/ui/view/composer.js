@@ -10,6 +10,7 @@ import { nameOf } from '../order.js';
 import { mayControl } from '../rights.js';
 import { isWorking } from '../summary.js';
 import { useAround } from './around.js';
+import { Menu } from './menu.js';
 import { OrderForm, ordered } from './order-form.js';
 
 /** Bytes of a message, as the server takes them. */
@@ -41,7 +42,7 @@ export function Composer({ live }) {
     <div class="aside">
       <${Standing} agent=${agent} />
       ${can('interrupt') && html`<button class="quiet" aria-disabled=${!isBusy} onClick=${interrupt}>Interrupt</button>`}
-      ${menu.length > 0 && html`<${Menu} actions=${menu} choose=${choose} />`}
+      ${menu.length > 0 && html`<${Menu} name="More" actions=${menu.map((action) => [`${nameOf(action)}${ASKING.has(action) ? '…' : ''}`, () => choose(action)])} />`}
     </div>
     ${can('message') && html`<${Field} id=${live.id} agent=${agent.name} />`}
     ${failed && html`<p class="notice" role="alert">${failed}</p>`}
@@ -123,34 +124,4 @@ function Field({ id, agent }) {
       <button aria-disabled=${busy || !text.trim()}>Send</button>
     </form>
     ${failed && html`<p class="notice" role="alert">${failed}</p>`}`;
-}
-
-/** @param {{ actions: string[], choose: (action: string) => void }} props */
-function Menu({ actions, choose }) {
-  const root = useRef(/** @type {HTMLDetailsElement | null} */ (null));
-  const close = () => root.current?.removeAttribute('open');
-  /** @param {FocusEvent} event */
-  const left = (event) => root.current?.contains(/** @type {Node | null} */ (event.relatedTarget)) || close();
-  /** @param {KeyboardEvent} event */
-  const onKey = (event) => {
-    if (event.key !== 'Escape' || !root.current?.open) return;
-    event.stopPropagation();
-    close();
-    root.current.querySelector('summary')?.focus();
-  };
-  const chosen = (/** @type {string} */ action) => {
-    close();
-    root.current?.querySelector('summary')?.focus();
-    choose(action);
-  };
-  return html`<details class="menu" ref=${root} onFocusOut=${left} onKeyDown=${onKey}>
-    <summary>More</summary>
-    <div class="choices">
-      ${actions.map(
-        (action) => html`<button key=${action} type="button" class="quiet" onClick=${() => chosen(action)}>
-          ${nameOf(action)}${ASKING.has(action) && '…'}
-        </button>`,
-      )}
-    </div>
-  </details>`;
 }

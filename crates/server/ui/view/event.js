@@ -15,13 +15,13 @@ import { Json, RawEvent } from './raw.js';
 
 /** @typedef {import('../store.js').Item} Item */
 
-/** @param {{ item: Item, row: import('preact').RefObject<HTMLElement>, marked: boolean }} props */
-export function Row({ item, row, marked }) {
+/** @param {{ item: Item, row: import('preact').RefObject<HTMLElement>, marked: boolean, at: number, size: number }} props `at` among so many rows; -1 where nobody knows */
+export function Row({ item, row, marked, at, size }) {
   item.rev.value;
   const seqs = item.events.map((event) => event.seq).join(' ');
   const tone = toneOf(item);
   const names = `item ${item.kind} ${tone} ${item.nested ? 'nested' : ''} ${marked ? 'marked' : ''}`;
-  return html`<li ref=${row} class=${names} data-key=${item.key} data-kind=${item.kind} data-seqs=${seqs} aria-current=${marked ? 'location' : undefined} tabindex="-1">
+  return html`<li ref=${row} class=${names} data-key=${item.key} data-kind=${item.kind} data-seqs=${seqs} aria-current=${marked ? 'location' : undefined} aria-posinset=${at} aria-setsize=${size} tabindex="-1">
     <time class="when" datetime=${item.at} title=${item.at && full(item.at)}>${clock(item.at)}</time>
     <i class="node" aria-hidden="true"></i>
     <div class="body">${body(item)}</div>

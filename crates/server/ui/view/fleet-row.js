@@ -1,5 +1,6 @@
 // One session of the fleet, at a glance.
 
+import { argumentOf } from '../about.js';
 import { ago, count, full, money, now, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { usageOf } from '../loose.js';
@@ -7,11 +8,12 @@ import { sessionHash } from '../route.js';
 import { rankOf } from '../summary.js';
 import { State } from './state.js';
 
-/** @param {{ summary: import('../summary.js').Summary, onOpen: () => void }} props */
-export function FleetRow({ summary, onOpen }) {
+/** @param {{ summary: import('../summary.js').Summary, asked: import('../approval.js').Approval | undefined, onOpen: () => void }} props `asked`: what it waits for */
+export function FleetRow({ summary, asked, onOpen }) {
   const s = summary.session.value;
   const name = oneLine(s.title ?? '') || s.id;
   const last = oneLine(s.last_text ?? '');
+  const doing = asked ? `${oneLine(asked.tool)} ${oneLine(argumentOf(asked.args))}` : oneLine(s.doing?.target ?? '') || oneLine(s.doing?.tool ?? '');
   const agent = s.agent ?? s.source ?? '';
   return html`<li>
     <a class="row session-row" href=${sessionHash(s.id)} data-session=${s.id} onClick=${onOpen}>
@@ -23,7 +25,7 @@ export function FleetRow({ summary, onOpen }) {
       <span class="what">
         <bdi class="title">${name}</bdi>
         <span class="now">
-          ${s.doing && html`<bdi class="doing">${oneLine(s.doing.target ?? '') || oneLine(s.doing.tool)}</bdi>`}
+          ${doing && html`<bdi class="doing">${doing}</bdi>`}
           <bdi class="last">${last === name ? '' : last}</bdi>
         </span>
       </span>

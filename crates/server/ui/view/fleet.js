@@ -8,6 +8,7 @@ import { filter, hashOf } from '../route.js';
 import { useRowKeys } from '../row-keys.js';
 import { RANKS } from '../summary.js';
 import { title } from '../title.js';
+import { Command, RUN } from './command.js';
 import { Failure } from './failure.js';
 import { FleetRow } from './fleet-row.js';
 import { Top } from './frame.js';
@@ -33,7 +34,7 @@ export function FleetPage({ session, query, notice }) {
       ${live.failure.value
         ? html`<${Failure} error=${live.failure.value} />`
         : live.ready.value
-          ? html`<${List} live=${live} query=${query} agents=${[...session.inbox.agents.value.values()]} />`
+          ? html`<${List} live=${live} query=${query} inbox=${session.inbox} />`
           : html`<${Waiting} />`}
     </main>`;
 }
@@ -45,24 +46,25 @@ function Waiting() {
 
 /** @typedef {import('../summary.js').Summary} Summary */
 
-/** @param {{ live: LiveSessions, query: URLSearchParams, agents: Wire.Agent[] }} props */
-function List({ live, query, agents }) {
+/** @param {{ live: LiveSessions, query: URLSearchParams, inbox: import('../inbox.js').Inbox }} props */
+function List({ live, query, inbox }) {
+  const agents = [...inbox.agents.value.values()];
   const { q = '', state = '', agent = '', model = '' } = Object.fromEntries(query);
   const ranked = live.ranked.value;
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list);
   useKeptFocus(list);
   const all = RANKS.flatMap((rank) => ranked[rank]);
-  if (all.length === 0 && agents.length === 0) return html`<${Empty} />`;
+  if (all.length === 0 && agents.length === 0) return html`<${Empty} inbox=${inbox} />`;
   const shown = RANKS.map((rank) => ({ rank, summaries: ranked[rank].filter(chosen(q, agent, model)) }));
   const groups = shown.filter(({ rank, summaries }) => summaries.length > 0 && (!state || rank === state));
   const isAlone = !state && shown.every(({ rank, summaries }) => rank === 'quiet' || summaries.length === 0);
   return html`<div ref=${list}>
-    <${Agents} agents=${agents} chosen=${agent} />
+    <${Agents} agents=${agents} chosen=${agent} query=${query} />
     <${Filters} q=${q} state=${state} agent=${agent} model=${model} shown=${shown} all=${all} />
-    ${groups.map(({ rank, summaries }) => html`<${Group} key=${rank} name=${isAlone ? 'Sessions' : NAMES[rank]} summaries=${summaries} />`)}
+    ${groups.map(({ rank, summaries }) => html`<${Group} key=${rank} name=${isAlone ? 'Sessions' : NAMES[rank]} summaries=${summaries} asked=${rank === 'needs' ? inbox.approvals.value : []} />`)}
     ${all.length > 0 && groups.length === 0 && html`<p class="told" role="status">No session is like that. <a href="#/">All sessions</a></p>`}
-    ${all.length === 0 && html`<${Empty} />`}
+    ${all.length === 0 && html`<${Empty} inbox=${inbox} />`}
     ${live.more.value !== null &&
     html`<button class="more" disabled=${live.loadingMore.value} onClick=${() => live.loadMore()}>Older sessions</button>`}
   </div>`;
@@ -79,15 +81,15 @@ function chosen(q, agent, model) {
   };
 }
 
-/** Who is there, each a filter. @param {{ agents: Wire.Agent[], chosen: string }} props */
-function Agents({ agents, chosen }) {
+/** Who is there, each a filter beside the others. @param {{ agents: Wire.Agent[], chosen: string, query: URLSearchParams }} props */
+function Agents({ agents, chosen, query }) {
   if (agents.length === 0) return null;
   const sorted = [...agents].sort((a, b) => Number(b.online) - Number(a.online) || (a.name < b.name ? -1 : 1));
   return html`<ul class="crew" aria-label="Agents">
     ${sorted.map(({ name, online, state, login }) => {
       const word = !online ? 'offline' : login && login !== 'ok' ? 'needs login' : oneLine(state ?? 'online').replaceAll('_', ' ');
       return html`<li key=${name}>
-        <a href=${hashOf({ query: { agent: name === chosen ? '' : name } })} aria-current=${name === chosen ? 'true' : undefined} data-online=${online}>
+        <a href=${hashOf({ query: { ...Object.fromEntries(query), agent: name === chosen ? '' : name } })} aria-current=${name === chosen ? 'true' : undefined} data-online=${online}>
           <span class="state ${online ? 'good' : ''}"><i class="dot" aria-hidden="true"></i></span><bdi>${oneLine(name)}</bdi> <small>${word}</small>
         </a>
       </li>`;
@@ -135,12 +137,12 @@ function Today({ all }) {
   return cost > 0 ? html`<a class="today" href="#/usage">${money(cost)} today</a>` : null;
 }
 
-/** @param {{ name: string, summaries: Summary[] }} props */
-function Group({ name, summaries }) {
+/** @param {{ name: string, summaries: Summary[], asked: import('../approval.js').Approval[] }} props */
+function Group({ name, summaries, asked }) {
   return html`<section aria-label=${name}>
     <h2>${name} <span class="count">${summaries.length}</span></h2>
     <ol class="rows">
-      ${summaries.map((summary) => html`<${FleetRow} key=${summary.id} summary=${summary} onOpen=${opened} />`)}
+      ${summaries.map((summary) => html`<${FleetRow} key=${summary.id} summary=${summary} asked=${asked.find(({ session }) => session === summary.id)} onOpen=${opened} />`)}
     </ol>
   </section>`;
 }
@@ -150,13 +152,14 @@ function opened(event) {
   lastOpened = /** @type {HTMLElement} */ (event.currentTarget).dataset.session ?? '';
 }
 
-function Empty() {
+/** @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Empty({ inbox }) {
   return html`<section class="empty">
     <h2>No sessions yet</h2>
     <p>Record a run of an agent. In the folder it should work in:</p>
-    <pre><code>turnwire run -- claude -p "Say hello" --output-format stream-json --verbose</code></pre>
+    <${Command} text=${RUN} inbox=${inbox} scopes=${['publish']} />
     <p>Or look at recorded ones first:</p>
-    <pre><code>turnwire demo</code></pre>
+    <${Command} text="turnwire demo" />
     <p>They appear here as they begin.</p>
   </section>`;
 }

@@ -1,7 +1,7 @@
 // What every view has around it: the name, the state of the connection, help and sign-out.
 
 import { useEffect } from 'preact/hooks';
-import { now } from '../format.js';
+import { now, whole } from '../format.js';
 import { html } from '../html.js';
 import { hashOf, route } from '../route.js';
 import { help } from './help.js';
@@ -56,6 +56,7 @@ function Connection({ status, onNow }) {
   return html`<div class="connection ${tone}" data-connection=${status.kind}>
     <i class="dot" aria-hidden="true"></i>
     <span role="status" title=${'why' in status ? status.why : undefined}>${text}</span>
+    ${status.kind === 'catching up' && status.behind > 0 && html`<span class="wait" aria-hidden="true">${whole(status.behind)} behind</span>`}
     ${status.kind === 'reconnecting' &&
     html`<span class="wait" aria-hidden="true">${wait(status.at)}</span><button class="link" onClick=${onNow}>Try now</button>`}
   </div>`;

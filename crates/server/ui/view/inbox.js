@@ -11,6 +11,7 @@ import { title } from '../title.js';
 import { ApprovalCard } from './approval.js';
 import { Around } from './around.js';
 import { Bulk } from './bulk.js';
+import { Command } from './command.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { State } from './state.js';
@@ -45,14 +46,18 @@ function List({ inbox }) {
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   // Of those that are still there: what was answered elsewhere is not answered again.
   const chosen = approvals.filter(({ id }) => selected.has(id)).map(({ id }) => id);
+  const choosable = approvals.filter((approval) => isChoosable(inbox, approval)).map(({ id }) => id);
   const select = (/** @type {string} */ id) => setSelected((before) => toggled(before, id));
   useKeys(list);
   useLeft(list, approvals);
-  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} />`;
+  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} inbox=${inbox} />`;
   return html`<div ref=${list}>
     ${approvals.length > 0 &&
     html`<section aria-label="Approvals">
-      <h2>Waits for approval <span class="count">${approvals.length}${inbox.more.value && ', and more'}</span></h2>
+      <h2>
+        Waits for approval <span class="count">${approvals.length}${inbox.more.value && ', and more'}</span>
+        ${choosable.length > 1 && html` <button class="link" data-all onClick=${() => setSelected(new Set(choosable))}>Select all</button>`}
+      </h2>
       <ol class="asks">
         ${approvals.map(
           (approval) =>
@@ -65,6 +70,9 @@ function List({ inbox }) {
     <${Bulk} inbox=${inbox} ids=${chosen} clear=${() => setSelected(new Set())} />
   </div>`;
 }
+
+/** A question has no answer that fits several. @param {import('../inbox.js').Inbox} inbox @param {import('../approval.js').Approval} approval */
+const isChoosable = (inbox, { session, tool, args }) => mayControl(inbox.me.value, session) && questionsOf(tool, args).length === 0;
 
 /** @param {Set<string>} before @param {string} id */
 function toggled(before, id) {
@@ -79,11 +87,9 @@ function toggled(before, id) {
 function Ask({ approval, inbox, selected, onSelect }) {
   const name = oneLine(inbox.titleOf(approval.session)) || approval.session;
   const tool = oneLine(approval.tool);
-  // A question has no answer that fits several.
-  const isChoosable = mayControl(inbox.me.value, approval.session) && questionsOf(approval.tool, approval.args).length === 0;
   return html`<li class="ask ${selected ? 'selected' : ''}" data-ask=${approval.id} tabindex="-1" aria-label=${`${tool} in ${name}`}>
     <p class="line">
-      ${isChoosable &&
+      ${isChoosable(inbox, approval) &&
       html`<input type="checkbox" data-key="x" aria-label=${`Select ${tool} in ${name}`} checked=${selected} onClick=${onSelect} />`}
       <a data-open href=${`#/session/${encodeURIComponent(approval.session)}`}><bdi>${name}</bdi></a>
       <bdi class="detail">${oneLine(approval.agent)}</bdi>
@@ -121,13 +127,14 @@ function Waiting({ summary }) {
   </li>`;
 }
 
-function Empty() {
+/** @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Empty({ inbox }) {
   return html`<section class="empty" role="status">
     <h2>Nothing waits for you</h2>
     <p>What agents ask before they do it appears here, and sessions that wait, fail or stall. To have an agent ask here, run it behind Turnwire:</p>
-    <pre><code>turnwire agent --name helper --adapter claude</code></pre>
+    <${Command} text="turnwire agent --name helper --adapter claude" inbox=${inbox} scopes=${['agent:helper', 'publish']} />
     <p>Or let the Claude Code that you start yourself ask here as well:</p>
-    <pre><code>turnwire hooks install</code></pre>
+    <${Command} text="turnwire hooks install" />
   </section>`;
 }
 
@@ -144,6 +151,7 @@ function useKeys(list) {
       const row = document.activeElement?.closest('.ask');
       const bulk = list.current?.querySelector('.bulk');
       if (step) move(list, row, step);
+      else if (event.key === 'X') /** @type {HTMLElement | null | undefined} */ (list.current?.querySelector('[data-all]'))?.click();
       else if (event.key === 'Enter' && event.target === row) /** @type {HTMLElement | null} */ (row?.querySelector('[data-open]'))?.click();
       // With some chosen, the letters are for all of them.
       else if (!press(bulk, event.key) && !press(row, event.key)) return;

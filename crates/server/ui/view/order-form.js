@@ -1,12 +1,13 @@
 // An order that has arguments: a dialog that asks for them.
 
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import * as api from '../api.js';
 import { ApiError } from '../api.js';
 import { oneLine } from '../format.js';
 import { html } from '../html.js';
 import { uuid } from '../id.js';
 import { nameOf } from '../order.js';
+import { Dialog, shut } from './dialog.js';
 
 /** @typedef {{ name: string, label: string, long?: boolean, required?: boolean, hint?: string }} Argument */
 
@@ -47,22 +48,20 @@ export async function ordered(agent, action, args, session) {
  * @param {{ action: string, agent: string, give: (action: string, args: Record<string, unknown>) => Promise<void>, close: () => void }} props
  */
 export function OrderForm({ action, agent, give, close }) {
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const [busy, setBusy] = useState(false);
-  useLayoutEffect(() => dialog.current?.showModal(), []);
   const { says, fields } = FORMS[action] ?? { says: '', fields: [] };
   /** @param {SubmitEvent} event */
   const submit = async (event) => {
     event.preventDefault();
     if (busy) return;
-    const typed = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+    const form = /** @type {HTMLFormElement} */ (event.currentTarget);
+    const typed = new FormData(form);
     const args = fields.map(({ name }) => /** @type {const} */ ([name, String(typed.get(name) ?? '').trim()])).filter(([, value]) => value !== '');
     setBusy(true);
     await give(action, Object.fromEntries(args));
-    dialog.current?.close();
+    form.closest('dialog')?.close();
   };
-  return html`<dialog class="help order-form" ref=${dialog} aria-labelledby="order-title" onClose=${close}>
-    <h2 id="order-title">${nameOf(action)}: <bdi>${oneLine(agent)}</bdi></h2>
+  return html`<${Dialog} class="order-form" title=${html`${nameOf(action)}: <bdi>${oneLine(agent)}</bdi>`} close=${close}>
     <p class="label">${says}</p>
     <form onSubmit=${submit}>
       ${fields.map(
@@ -76,8 +75,8 @@ export function OrderForm({ action, agent, give, close }) {
       )}
       <div class="choices">
         <button aria-disabled=${busy}>${nameOf(action)}</button>
-        <button type="button" class="quiet" onClick=${() => dialog.current?.close()}>Back</button>
+        <button type="button" class="quiet" onClick=${shut}>Back</button>
       </div>
     </form>
-  </dialog>`;
+  <//>`;
 }

@@ -66,7 +66,7 @@ export function Prompt({ approval, inbox }) {
       ${approval.whole === 0 &&
       html`<${Choice} name="Edit…" letter="e" idle=${idle} open=${form === 'edit'} onClick=${() => setForm(form === 'edit' ? '' : 'edit')} />`}
       ${questions.length === 0 &&
-      html`<${Choice} name=${`Always allow ${oneLine(approval.tool) || 'this tool'} in this session`} idle=${idle} onClick=${() => decide({ decision: 'approve', always: true })} />`}
+      html`<${Choice} letter="w" name=${`Always allow ${oneLine(approval.tool) || 'this tool'} in this session`} idle=${idle} onClick=${() => decide({ decision: 'approve', always: true })} />`}
     </div>
     ${form === 'deny' && html`<${Deny} idle=${idle} decide=${decide} back=${back} />`}
     ${form === 'edit' && html`<${Edit} args=${approval.args} idle=${idle} decide=${decide} back=${back} />`}

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { oneLine, plain } from '../format.js';
 import { html } from '../html.js';
 import { addressOf } from '../look.js';
+import { copied } from './copy.js';
 import { useKept } from './kept.js';
 
 /** Characters of one event's JSON that are shown; a copy has all. */
@@ -15,9 +16,7 @@ const LINE = 300;
 export function Json({ event }) {
   const [told, setTold] = useState('');
   const copy = async (/** @type {string} */ text) => {
-    // There is no clipboard on a page that came by plain http from afar.
-    const done = await navigator.clipboard?.writeText(text).then(() => true).catch(() => false);
-    setTold(done ? 'Copied.' : 'This browser does not let the page copy.');
+    setTold((await copied(text)) ? 'Copied.' : 'This browser does not let the page copy.');
   };
   const address = addressOf(event.session_id ?? '', { at: event.seq });
   const text = JSON.stringify(event, null, 2);
@@ -25,6 +24,7 @@ export function Json({ event }) {
     <p class="line">
       <button class="link" onClick=${() => copy(text)}>Copy</button>
       ${event.session_id && html`<a href=${address}>Link to event ${event.seq}</a>`}
+      ${event.session_id && html`<a href=${`${addressOf(event.session_id, {})}?play=${event.seq}`}>Replay from here</a>`}
       ${event.session_id && html`<button class="link" onClick=${() => copy(location.origin + location.pathname + address)}>Copy link</button>`}
       <span role="status">${told}</span>
     </p>

@@ -37,7 +37,7 @@ export function ReplayPage({ id, query, session }) {
   const around = useMemo(() => ({ inbox: session.inbox, live, isAsked: () => false, isPast: true }), [session.inbox, live]);
   return html`<${Around.Provider} value=${around}>
     <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
-    <${Switch} id=${id} view="replay" />
+    <${Switch} live=${live} session=${session} view="replay" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Known} live=${live} /><${Timeline} live=${live} looking=${ALL} /><${Bar} live=${live} />`}

@@ -36,6 +36,7 @@ class Place {
   height = 800;
   /** Pixels before the first row. */ before = 0;
   /** The place that was last gone to. */ target = 0;
+  /** The one whose row was given the focus. */ arrived = 0;
 
   /** @param {number} at */
   put(at, delta = 0) {
@@ -194,6 +195,7 @@ export function Rows({ live, follow, filter, isPart, words }) {
   useLayoutEffect(() => {
     place.list = list.current;
     follow.settle();
+    if (marked && place.arrived !== place.target) arrive(place, marked.key);
     highlight(list.current, words);
     if (place.isShort) requestAnimationFrame(() => place.isShort && (follow.drawn.value += 1));
   });
@@ -202,9 +204,11 @@ export function Rows({ live, follow, filter, isPart, words }) {
   /** @type {any[]} */
   const rows = [];
   let end = 0;
+  // How many there are is known where the window has all.
+  const size = live.older.value || live.detached.value ? -1 : items.length;
   for (const at of chosen(items, from, to)) {
     if (at > end) rows.push(space(extent, end, at));
-    rows.push(html`<${Held} key=${items[at].key} item=${items[at]} kept=${kept} observer=${observer} marked=${items[at] === marked} />`);
+    rows.push(html`<${Held} key=${items[at].key} item=${items[at]} kept=${kept} observer=${observer} marked=${items[at] === marked} at=${at + 1} size=${size} />`);
     end = at + 1;
   }
   if (end < items.length) rows.push(space(extent, end, items.length));
@@ -233,6 +237,15 @@ function point(live, place, items) {
   return marked;
 }
 
+/** The keys go on from what was gone to, where nothing else has them. @param {Place} place @param {string} key */
+function arrive(place, key) {
+  const { activeElement } = document;
+  const row = place.row(key);
+  if (!row) return;
+  place.arrived = place.target;
+  if (activeElement === document.body || activeElement === place.scroller || activeElement?.matches('.item')) row.focus({ preventScroll: true });
+}
+
 /** What stands for rows that are not drawn. @param {Extent} extent @param {number} from @param {number} to */
 function space(extent, from, to) {
   const height = `${extent.start(to) - extent.start(from)}px`;
@@ -250,8 +263,8 @@ function chosen(items, from, to) {
   return [...all].sort((a, b) => a - b);
 }
 
-/** @param {{ item: Item, kept: Map<string, Map<string, any>>, observer: ResizeObserver, marked: boolean }} props */
-function Held({ item, kept, observer, marked }) {
+/** @param {{ item: Item, kept: Map<string, Map<string, any>>, observer: ResizeObserver, marked: boolean, at: number, size: number }} props */
+function Held({ item, kept, observer, ...of }) {
   const own = useMemo(() => {
     const found = kept.get(item.key) ?? new Map();
     kept.set(item.key, found);
@@ -264,5 +277,5 @@ function Held({ item, kept, observer, marked }) {
     observer.observe(element);
     return () => observer.unobserve(element);
   }, [observer]);
-  return html`<${Kept.Provider} value=${own}><${Row} item=${item} row=${row} marked=${marked} /><//>`;
+  return html`<${Kept.Provider} value=${own}><${Row} item=${item} row=${row} ...${of} /><//>`;
 }

@@ -9,11 +9,14 @@ import { filter, hashOf, sessionHash } from '../route.js';
 import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
 import { Clip, OUTPUT } from './clip.js';
+import { Command } from './command.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 
 /** The shortest time between two looks. */
-const LEAST_MS = 500;
+const LEAST_MS = 1000;
+/** Begins one. */
+const PUBLISH = `echo '{"type":"task_start","session_id":"run-1","data":{"task":"first","number":1,"total":2}}' | turnwire publish --adapter native`;
 /** Runs asked for at once. */
 const PAGE = 100;
 
@@ -31,11 +34,11 @@ export function RunsPage({ session, id, query }) {
 /** @param {{ inbox: import('../inbox.js').Inbox }} props */
 function All({ inbox }) {
   const [limit, setLimit] = useState(PAGE);
-  const { value, error } = useLoaded((signal) => api.runs({ limit }, signal), String(limit), { least: LEAST_MS, beat: inbox.beat });
+  const { value, error } = useLoaded((signal) => api.runs({ limit }, signal), String(limit), { least: LEAST_MS, beat: inbox.ran });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list);
   if (!value) return error && html`<${Failure} error=${error} />`;
-  if (value.runs.length === 0) return html`<${Empty} />`;
+  if (value.runs.length === 0) return html`<${Empty} inbox=${inbox} />`;
   return html`<div ref=${list}>
     ${error && html`<p class="notice" role="alert">${error.message}</p>`}
     <ol class="rows" aria-label="Runs">${value.runs.map((run) => html`<li key=${run.session_id}><${Line} run=${run} /></li>`)}</ol>
@@ -101,10 +104,10 @@ const OUTCOMES = [
 
 /** @param {{ id: string, inbox: import('../inbox.js').Inbox, outcome: string }} props */
 function One({ id, inbox, outcome }) {
-  const { value: run, error } = useLoaded((signal) => api.run(id, signal), id, { least: LEAST_MS, beat: inbox.beat });
+  const { value: run, error } = useLoaded((signal) => api.run(id, signal), id, { least: LEAST_MS, beat: inbox.ran });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list, '.task');
-  if (!run) return error && html`<${Failure} error=${error} />`;
+  if (!run) return error && html`<${Failure} error=${error} what="run" />`;
   const shown = run.tasks.filter((task) => !outcome || (task.outcome ?? 'open') === outcome);
   return html`<div ref=${list}>
     <section class="about-run" aria-label="Run">
@@ -155,11 +158,12 @@ function Task({ id, task, total }) {
 /** @param {number} value */
 const score = (value) => Number(value.toFixed(3));
 
-function Empty() {
+/** @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Empty({ inbox }) {
   return html`<section class="empty">
     <h2>No runs yet</h2>
     <p>A run is a session that tells of its tasks. To see one, publish what your harness does:</p>
-    <pre><code>${`echo '{"type":"task_start","session_id":"run-1","data":{"task":"first","number":1,"total":2}}' | turnwire publish --adapter native`}</code></pre>
+    <${Command} text=${PUBLISH} inbox=${inbox} scopes=${['publish']} />
     <p>then <code>grader_result</code>, <code>task_complete</code> and <code>run_complete</code>. They are shown as they come.</p>
   </section>`;
 }

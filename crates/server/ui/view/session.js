@@ -14,9 +14,8 @@ import { Failure } from './failure.js';
 import { Filters } from './filters.js';
 import { Top } from './frame.js';
 import { Rows, usePlace } from './rows.js';
-import { Share } from './share.js';
 import { State } from './state.js';
-import { Switch } from './switch.js';
+import { sessionHash, Switch } from './switch.js';
 
 /** @param {{ id: string, query: URLSearchParams, session: import('./frame.js').Session }} props */
 export function SessionPage({ id, query, session }) {
@@ -34,8 +33,8 @@ export function SessionPage({ id, query, session }) {
   // A window that does not reach the end may lack the decision of what it shows as pending.
   const isAsked = (/** @type {string} */ approval) => !live.detached.value || inbox.pending.value.has(approval);
   return html`<${Around.Provider} value=${{ inbox, live, isAsked }}>
-    <${Top} live=${live} session=${session}><${Title} live=${live} /><${Share} id=${id} session=${session} /><//>
-    <${Switch} id=${id} view="conversation" />
+    <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
+    <${Switch} live=${live} session=${session} view="conversation" at=${at} />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
       : html`<${Facts} live=${live} /><${Filters} id=${id} looking=${looking} live=${live} /><${Timeline} live=${live} looking=${looking} /><${Composer} live=${live} />`}
@@ -83,7 +82,7 @@ export function Timeline({ live, looking }) {
   const filter = useMemo(() => (tool ? (/** @type {import('../store.js').Item} */ item) => isOf(item, tool) : null), [tool]);
   const follow = usePlace(live);
   const { scroller } = follow;
-  useKeys(follow);
+  useKeys(follow, live.id);
   return html`<div class="stage">
     <main class="scroll session" ref=${scroller} onScroll=${follow.onScroll} tabindex="-1" aria-busy=${!live.ready.value}>
       <${Rows} live=${live} follow=${follow} filter=${filter} isPart=${looking.kinds.length > 0} words=${looking.q} />
@@ -98,8 +97,8 @@ export function Timeline({ live, looking }) {
 /** Whether it is a call of a tool, or an event of one. @param {import('../store.js').Item} item @param {string} tool */
 const isOf = (item, tool) => (item.kind === 'tool' ? item.tool : item.kind === 'raw' ? item.events[0]?.data?.tool : '') === tool;
 
-/** `j` and `k` go from row to row, Enter unfolds one, `G` goes to the end. @param {ReturnType<typeof usePlace>} follow */
-function useKeys({ place, toEnd }) {
+/** `j` and `k` go from row to row, Enter unfolds one, `p` replays from it, `G` goes to the end. @param {ReturnType<typeof usePlace>} follow @param {string} id */
+function useKeys({ place, toEnd }, id) {
   useEffect(() => {
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
@@ -107,6 +106,7 @@ function useKeys({ place, toEnd }) {
       const step = { j: 1, k: -1 }[event.key];
       if (step) move(place, step);
       else if (event.key === 'm' && composer()) composer()?.focus();
+      else if (event.key === 'p') replay(id);
       else if (event.key === 'G' || event.key === 'End') toEnd();
       else if (event.key === 'Enter' && event.target instanceof Element && event.target.matches('.item')) unfold(event.target);
       else if (!press(document.activeElement?.closest('.item'), event.key)) return;
@@ -115,6 +115,13 @@ function useKeys({ place, toEnd }) {
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
   }, [place]);
+}
+
+/** From the row that has the focus. @param {string} id */
+function replay(id) {
+  const row = /** @type {HTMLElement | null | undefined} */ (document.activeElement?.closest('.item'));
+  const seq = row?.dataset.seqs?.split(' ')[0];
+  if (seq) location.hash = sessionHash(id, `?play=${seq}`);
 }
 
 /** @returns {HTMLElement | null} */

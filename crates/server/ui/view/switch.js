@@ -1,14 +1,15 @@
 // The views of one session, each with an address of its own.
 
 import { html } from '../html.js';
+import { Manage } from './manage.js';
 
 /** @typedef {'conversation' | 'timeline' | 'replay'} View */
 
-/** @type {[View, string, string][]} */
+/** Each keeps the moment that is looked at. @type {[View, string, (at: number) => string][]} */
 const VIEWS = [
-  ['conversation', 'Conversation', ''],
-  ['timeline', 'Timeline', '?view=timeline'],
-  ['replay', 'Replay', '?play=0'],
+  ['conversation', 'Conversation', (at) => (at ? `?at=${at}` : '')],
+  ['timeline', 'Timeline', () => '?view=timeline'],
+  ['replay', 'Replay', (at) => `?play=${at}`],
 ];
 
 /** @param {URLSearchParams} query @returns {View} */
@@ -20,11 +21,14 @@ export function viewOf(query) {
 /** @param {string} id @param {string} [query] */
 export const sessionHash = (id, query = '') => `#/session/${encodeURIComponent(id)}${query}`;
 
-/** @param {{ id: string, view: View }} props */
-export function Switch({ id, view }) {
-  return html`<nav class="switch" aria-label="Views of this session">
-    ${VIEWS.map(
-      ([name, title, query]) => html`<a key=${name} href=${sessionHash(id, query)} aria-current=${name === view ? 'page' : undefined}>${title}</a>`,
-    )}
-  </nav>`;
+/** @param {{ live: Parameters<typeof Manage>[0]['live'], session: import('./frame.js').Session, view: View, at?: number }} props */
+export function Switch({ live, session, view, at = 0 }) {
+  return html`<div class="switch">
+    <nav aria-label="Views of this session">
+      ${VIEWS.map(
+        ([name, title, query]) => html`<a key=${name} href=${sessionHash(live.id, query(at))} aria-current=${name === view ? 'page' : undefined}>${title}</a>`,
+      )}
+    </nav>
+    <${Manage} live=${live} session=${session} />
+  </div>`;
 }

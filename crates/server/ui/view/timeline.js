@@ -20,11 +20,13 @@ import { useChart } from './use-chart.js';
 
 /** How much one step of a key or button changes: of the zoom, and of what is looked at. */
 const [ZOOM, PAN] = [1.6, 0.15];
+/** How long after the last move the address says it. */
+const TOLD_MS = 300;
 /** Bars that are listed at once. */
 const LISTED = 200;
 
-/** @param {{ id: string, session: import('./frame.js').Session }} props */
-export function TimelinePage({ id, session }) {
+/** @param {{ id: string, query: URLSearchParams, session: import('./frame.js').Session }} props */
+export function TimelinePage({ id, query, session }) {
   const live = useMemo(() => new LiveSpans(id), [id]);
   useEffect(() => {
     live.open();
@@ -33,15 +35,15 @@ export function TimelinePage({ id, session }) {
   const around = useMemo(() => ({ inbox: session.inbox, live, isAsked: () => false }), [session.inbox, live]);
   return html`<${Around.Provider} value=${around}>
     <${Top} live=${live} session=${session}><${Title} live=${live} /><//>
-    <${Switch} id=${id} view="timeline" />
+    <${Switch} live=${live} session=${session} view="timeline" />
     ${live.failure.value
       ? html`<main class="scroll"><${Failure} error=${live.failure.value} /></main>`
-      : html`<${Facts} live=${live} /><${Bars} live=${live} />`}
+      : html`<${Facts} live=${live} /><${Bars} live=${live} query=${query} />`}
   <//>`;
 }
 
-/** @param {{ live: LiveSpans }} props */
-function Bars({ live }) {
+/** @param {{ live: LiveSpans, query: URLSearchParams }} props */
+function Bars({ live, query }) {
   const axis = useMemo(() => new Axis(), [live]);
   const turned = useSignal(0);
   const chosen = useSignal(/** @type {number | null} */ (null));
@@ -51,7 +53,9 @@ function Bars({ live }) {
   const from = placed[0]?.from ?? 0;
   const newest = useMemo(() => placed.reduce((to, span) => Math.max(to, Number.isFinite(span.to) ? span.to : span.from), from), [placed]);
   if (placed.length > 0) axis.setAll(from, Math.max(newest, present));
-  turned.value;
+  // As the address says, until the reader looks elsewhere: older bars may come yet.
+  if (turned.value === 0) axis.look(Number(query.get('from')), Number(query.get('to')));
+  useAddress(live.id, axis, turned.value);
   const act = useActions({ live, axis, placed, turned, chosen });
   const chart = useChart({ axis, placed, present: Math.max(newest, present), chosen, turned, open: act.open });
   useTimelineKeys(act);
@@ -73,6 +77,20 @@ function Bars({ live }) {
     </div>
     ${isEmpty ? html`<${Nothing} id=${live.id} />` : html`<${List} live=${live} range=${axis.range} placed=${placed} present=${present} chosen=${chosen} />`}
   </main>`;
+}
+
+/** Keeps the address at the part that is looked at. @param {string} id @param {Axis} axis @param {number} turned counts the reader's moves */
+function useAddress(id, axis, turned) {
+  useEffect(() => {
+    if (turned === 0) return;
+    // Browsers bound how often it may change.
+    const timer = setTimeout(() => {
+      const { from, to } = axis.range;
+      const part = axis.isWhole ? '' : `&from=${Math.round(from)}&to=${Math.round(to)}`;
+      history.replaceState(null, '', sessionHash(id, `?view=timeline${part}`));
+    }, TOLD_MS);
+    return () => clearTimeout(timer);
+  }, [turned]);
 }
 
 /** @param {{ id: string }} props */
@@ -138,7 +156,7 @@ function useTimelineKeys(act) {
     /** @param {KeyboardEvent} event */
     const onKey = (event) => {
       if (!isShortcut(event)) return;
-      const isOnControl = event.target instanceof Element && event.target.matches('a, button');
+      const isOnControl = event.target instanceof Element && event.target.matches('a, button, summary');
       if (event.key === 'Enter' && !isOnControl) act.open(act.chosen());
       else if (Object.hasOwn(keys, event.key)) keys[event.key]();
       else return;
@@ -167,18 +185,18 @@ function List({ live, range: { from, to }, placed, present, chosen }) {
   }, [chosen.value]);
   return html`<div class="scroll listed" tabindex="-1">
     <ol ref=${list} aria-label="Turns and tool calls in view">
-      ${listed.map((span) => html`<${Entry} key=${span.seq} id=${live.id} span=${span} present=${present} isChosen=${span.seq === chosen.value} />`)}
+      ${listed.map((span, place) => html`<${Entry} key=${span.seq} at=${first + place + 1} size=${inView.length} id=${live.id} span=${span} present=${present} isChosen=${span.seq === chosen.value} />`)}
     </ol>
     ${inView.length > listed.length && html`<p class="edge">${listed.length} of ${inView.length} in view: zoom in for the others.</p>`}
   </div>`;
 }
 
-/** @param {{ id: string, span: Placed, present: number, isChosen: boolean }} props */
-function Entry({ id, span, present, isChosen }) {
+/** @param {{ id: string, span: Placed, present: number, isChosen: boolean, at: number, size: number }} props `at` among so many */
+function Entry({ id, span, present, isChosen, at: place, size }) {
   const at = new Date(span.from).toISOString();
   const end = Number.isFinite(span.to) ? span.to : Math.max(present, span.from);
   const name = oneLine(span.name) || (span.kind === 'turn' ? 'Turn' : 'tool');
-  return html`<li class="span ${span.kind} ${span.outcome}" data-seq=${span.seq} data-lane=${span.lane} data-depth=${Math.min(span.depth, 6)} aria-current=${isChosen ? 'true' : undefined}>
+  return html`<li class="span ${span.kind} ${span.outcome}" data-seq=${span.seq} data-lane=${span.lane} data-depth=${Math.min(span.depth, 6)} aria-current=${isChosen ? 'true' : undefined} aria-posinset=${place} aria-setsize=${size}>
     <time datetime=${at} title=${full(at)}>${clock(at)}</time>
     <a href=${sessionHash(id, `?at=${span.seq}`)}>
       <span class="unseen">${span.kind === 'turn' ? 'Turn: ' : span.depth > 1 ? 'A subagent’s call: ' : 'Call: '}</span><bdi class="tool-name">${name}</bdi>

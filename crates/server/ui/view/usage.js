@@ -8,6 +8,7 @@ import { useLoaded } from '../loaded.js';
 import { filter, hashOf, sessionHash } from '../route.js';
 import { useRowKeys } from '../row-keys.js';
 import { title } from '../title.js';
+import { Command, RUN } from './command.js';
 import { Failure } from './failure.js';
 import { Top } from './frame.js';
 import { Plot } from './plot.js';
@@ -20,7 +21,7 @@ const WINDOWS = [
 ];
 const BYS = ['agent', 'model', 'session'];
 /** The shortest time between two looks. */
-const LEAST_MS = 3000;
+const LEAST_MS = 5000;
 /** Time goes on without events, too. */
 const POLL_MS = 60_000;
 
@@ -60,7 +61,7 @@ export function UsagePage({ session, query }) {
     title.value = 'Usage · Turnwire';
   }, []);
   const asked = { window, by, agent: agent || undefined, session_id: within || undefined };
-  const { value, error } = useLoaded((signal) => api.usage(asked, signal), JSON.stringify(asked), { least: LEAST_MS, beat: session.inbox.beat, poll: POLL_MS });
+  const { value, error } = useLoaded((signal) => api.usage(asked, signal), JSON.stringify(asked), { least: LEAST_MS, beat: session.inbox.spent, poll: POLL_MS });
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
   useRowKeys(list, 'tbody a');
   return html`<${Top} live=${session.inbox} session=${session}><h1>Usage</h1><//>
@@ -74,7 +75,7 @@ export function UsagePage({ session, query }) {
           ${within && html`<button class="quiet" onClick=${() => filter({ session: '' })}>of <bdi>${oneLine(session.inbox.titleOf(within)) || within}</bdi> ×</button>`}
         </div>
         ${error && (value ? html`<p class="notice" role="alert">${error.message}</p>` : html`<${Failure} error=${error} />`)}
-        ${value && html`<${Told} told=${value} by=${by} window=${window} />`}
+        ${value && html`<${Told} told=${value} by=${by} window=${window} inbox=${session.inbox} />`}
       </div>
     </main>`;
 }
@@ -83,8 +84,8 @@ export function UsagePage({ session, query }) {
 const Choice = ({ name, value, says, chosen }) =>
   html`<button class="quiet" aria-pressed=${value === chosen} onClick=${() => filter({ [name]: value })}>${says}</button>`;
 
-/** @param {{ told: Wire.UsageTold, by: string, window: string }} props */
-function Told({ told, by, window }) {
+/** @param {{ told: Wire.UsageTold, by: string, window: string, inbox: import('../inbox.js').Inbox }} props */
+function Told({ told, by, window, inbox }) {
   const { totals } = told;
   const facts = [
     [money(totals.cost_usd), 'cost'],
@@ -96,7 +97,7 @@ function Told({ told, by, window }) {
   ];
   return html`<dl class="totals">${facts.map(([value, name]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     ${PLOTS.map((plot) => html`<${Over} key=${plot.name} plot=${plot} told=${told} window=${window} />`)}
-    <${Rows} told=${told} by=${by} window=${window} />
+    ${told.rows.length > 0 ? html`<${Rows} told=${told} by=${by} window=${window} />` : html`<${Empty} inbox=${inbox} />`}
     <${Tools} tools=${told.tools} />`;
 }
 
@@ -134,7 +135,6 @@ const when = (at, window) => (window === '30d' ? DAY : HOUR).format(at);
 
 /** @param {{ told: Wire.UsageTold, by: string, window: string }} props */
 function Rows({ told, by, window }) {
-  if (told.rows.length === 0) return html`<p class="told" role="status">Nothing was used in this time.</p>`;
   return html`<section aria-label=${`By ${by}`}>
     <h2>By ${by}${told.more && html` <span class="count">the dearest ${told.rows.length}</span>`}</h2>
     <div class="table wide" tabindex="0" role="region" aria-label=${`By ${by}, as a table`}>
@@ -155,6 +155,12 @@ function Rows({ told, by, window }) {
     </div>
   </section>`;
 }
+
+/** @param {{ inbox: import('../inbox.js').Inbox }} props */
+const Empty = ({ inbox }) => html`<section class="empty hints">
+  <p role="status">Nothing was used in this time. What agents say of their tokens and cost is summed here, as they say it:</p>
+  <${Command} text=${RUN} inbox=${inbox} scopes=${['publish']} />
+</section>`;
 
 /** @param {number | undefined} ms */
 const took = (ms) => (ms === undefined ? '–' : duration(ms));
