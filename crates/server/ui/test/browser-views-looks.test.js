@@ -1,0 +1,96 @@
+// Every view: by keys alone, on a telephone and on the widest screen, in the light and in the dark, and for who does not see it.
+
+import assert from 'node:assert/strict';
+import test, { after, afterEach, before, beforeEach } from 'node:test';
+import { faults } from '../testing/axe.js';
+import { launch } from '../testing/browser.js';
+import { look } from '../testing/look.js';
+import { misfits } from '../testing/shown.js';
+import { VIEWS } from '../testing/views.js';
+import { World } from '../testing/world.js';
+
+/** @type {World} */ let world;
+/** @type {import('playwright-core').Browser} */ let browser;
+
+before(async () => {
+  browser = await launch();
+});
+beforeEach(async () => {
+  world = await World.begin();
+});
+afterEach(() => world?.end());
+after(() => browser?.close());
+
+/** What the browser logs by itself when one who is not signed in asks who is. */
+const NOT_IN = /status of 401/;
+
+/** Widths of windows; a telephone's is the one that is looked at most closely. */
+const SIZES = [
+  { width: 1200, height: 800 },
+  { width: 375, height: 740 },
+  { width: 2560, height: 1300 },
+];
+
+/** Presses Tab until the focus has been all around. What could have had it and did not, and where it is not to be seen. @param {import('playwright-core').Page} page */
+async function around(page) {
+  await page.evaluate(() => {
+    const own = /** @type {any} */ (window);
+    own.visited = new Set();
+    own.unseen = [];
+    document.body.tabIndex = -1;
+    document.body.focus();
+    document.body.removeAttribute('tabindex');
+  });
+  for (let steps = 0; steps < 300; steps += 1) {
+    await page.keyboard.press('Tab');
+    const isOver = await page.evaluate(() => {
+      const [own, at] = [/** @type {any} */ (window), document.activeElement];
+      if (!at || at === document.body || own.visited.has(at)) return true;
+      own.visited.add(at);
+      const { outlineStyle, outlineWidth } = getComputedStyle(at);
+      const { top, bottom } = at.getBoundingClientRect();
+      if (outlineStyle === 'none' || parseFloat(outlineWidth) === 0) own.unseen.push(`no ring around ${at.outerHTML.slice(0, 80)}`);
+      if (bottom < 0 || top > innerHeight) own.unseen.push(`out of view: ${at.outerHTML.slice(0, 80)}`);
+      return false;
+    });
+    if (isOver) break;
+  }
+  return page.evaluate(() => {
+    const own = /** @type {any} */ (window);
+    const all = [...document.querySelectorAll('a[href], button:not(:disabled), input, select, textarea, summary')].filter(
+      (element) => element.checkVisibility({ visibilityProperty: true }) && /** @type {HTMLElement} */ (element).tabIndex >= 0 && !own.visited.has(element),
+    );
+    return [...own.unseen, ...all.map((element) => `never in focus: ${element.outerHTML.slice(0, 120)}`)];
+  });
+}
+
+for (const view of VIEWS) {
+  test(`${view.name}: its main action by keys alone`, async () => {
+    const { context, page, quiet } = await look(browser, world, view);
+    await view.keys(page, world);
+    quiet(view.isGuest && NOT_IN);
+    await context.close();
+  });
+
+  test(`${view.name}: in light and dark nothing is cut at any width, and a check of accessibility finds no fault`, async () => {
+    const { context, page, quiet } = await look(browser, world, view);
+    await view.seen(page);
+    /** @type {string[]} */
+    const found = [];
+    for (const size of SIZES) {
+      await page.setViewportSize(size);
+      for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+        await page.emulateMedia({ colorScheme });
+        const how = `${size.width} px, ${colorScheme}: `;
+        found.push(...(await misfits(page)).map((fault) => how + fault));
+        if (size.width < 2000) found.push(...(await faults(page)).map((fault) => how + fault));
+        if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${view.name.replaceAll(/[^a-z]+/g, '-')}-${size.width}-${colorScheme}.png` });
+      }
+    }
+    assert.deepEqual(found, []);
+    await page.setViewportSize(SIZES[0]);
+    assert.deepEqual(await around(page), []);
+    quiet(view.isGuest && NOT_IN);
+    await context.close();
+  });
+}
