@@ -1,7 +1,9 @@
-//! The page: plain ES modules, embedded as they stand in `ui/`. Built by nothing; what is in git is what runs.
+//! The page: plain ES modules, embedded as they stand in `ui/`, and joined into one script when they are served. Built by nothing else.
 //!
 //! The index names every part under a path with the hash of all of them, so each part may be cached for ever and a new
-//! release never mixes with an old one. A debug build reads the parts from disk: edit, reload.
+//! release never mixes with an old one. A debug build reads the files from disk: edit, reload.
+
+mod join;
 
 use std::{
     io::Write,
@@ -20,7 +22,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
-use turnwire_proto::{Code, path};
+use turnwire_proto::{Code, Json, path};
 
 use super::Refusal;
 
@@ -48,6 +50,24 @@ const IMPORTS: [(&str, &str); 6] = [
     ("@preact/signals", "vendor/signals.mjs"),
     ("htm", "vendor/htm.mjs"),
     ("uplot", PLOTS),
+];
+
+/// Our modules as one, and the module that it begins with.
+const SCRIPT: &str = "app.js";
+
+/// The style sheets as one, and what it is made of: what comes later goes before.
+const STYLE: &str = "style.css";
+const STYLES: [&str; 10] = [
+    STYLE,
+    "sessions.css",
+    "session.css",
+    "text.css",
+    "steer.css",
+    "inbox.css",
+    "fleet.css",
+    "measure.css",
+    "timeline.css",
+    "vendor/uplot.css",
 ];
 
 /// Large, and needed by one view alone, which imports it when it is opened.
@@ -188,13 +208,26 @@ fn build_of(files: &[(String, Bytes)]) -> String {
 impl Page {
     fn of(files: &[(String, Bytes)]) -> Self {
         let build = build_of(files);
-        let frame = files.iter().find(|(name, _)| name == INDEX);
-        let frame = frame.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-        let parts: Vec<Part> = files.iter().filter(|(name, _)| name != INDEX).map(Part::of).collect();
+        let texts: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), std::str::from_utf8(bytes).unwrap_or_default()))
+            .collect();
+        // All of it is part of the crate: a file that is missing leaves a hole, and the test below fails.
+        let text = |wanted: &str| {
+            texts
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map_or("", |(_, text)| *text)
+        };
+        let as_they_are = files
+            .iter()
+            .filter(|(name, _)| name.ends_with(".mjs") || name.ends_with(".svg"));
+        let mut parts: Vec<Part> = as_they_are.map(|(name, bytes)| Part::of(name, bytes)).collect();
+        parts.push(Part::of(SCRIPT, &script(&texts).into()));
+        parts.push(Part::of(STYLE, &join::styles(STYLES.into_iter().map(text)).into()));
         let imports = import_map(&build);
         Self {
-            // The frame is part of the crate: without it the page is empty, and the test below fails.
-            index: Bytes::from(fill(&frame.unwrap_or_default(), &build, &imports, &parts)),
+            index: Bytes::from(fill(text(INDEX), &build, &imports, &parts)),
             policy: policy(&imports),
             build,
             parts,
@@ -202,19 +235,24 @@ impl Page {
     }
 }
 
+/// Our modules as one. A module that cannot be joined is what the browser's console then says, and a failed test.
+fn script(files: &[(&str, &str)]) -> String {
+    join::modules(SCRIPT, files).unwrap_or_else(|error| format!("throw new Error({});", Json::of(&error).get()))
+}
+
 impl Part {
-    fn of((name, plain): &(String, Bytes)) -> Self {
+    fn of(name: &str, plain: &Bytes) -> Self {
         let media = match name.rsplit_once('.').map(|(_, end)| end) {
             Some("js" | "mjs") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
             _ => "application/octet-stream",
         };
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // Writing to memory does not fail; if it did, the plain bytes would be sent.
         let gzip = encoder.write_all(plain).and_then(|()| encoder.finish());
         Self {
-            name: name.clone(),
+            name: name.to_owned(),
             media,
             gzip: gzip.map_or_else(|_| plain.clone(), Bytes::from),
             plain: plain.clone(),
@@ -227,12 +265,12 @@ fn import_map(build: &str) -> String {
     format!(r#"{{"imports":{{{}}}}}"#, imports.join(","))
 }
 
-/// Puts the import map and a preload of every module into the frame, but of what one view alone needs: all load at once, not one
-/// import after another.
+/// Puts the import map and a preload of what the script imports into the frame, but of what one view alone needs: all load at
+/// once, not one import after another.
 fn fill(frame: &str, build: &str, imports: &str, parts: &[Part]) -> String {
     let modules = parts
         .iter()
-        .filter(|part| part.media.starts_with("text/javascript") && part.name != PLOTS);
+        .filter(|part| part.name.ends_with(".mjs") && part.name != PLOTS);
     let preloads: String = modules
         .map(|part| format!("<link rel=\"modulepreload\" href=\"/ui/{build}/{}\">\n", part.name))
         .collect();
@@ -302,12 +340,12 @@ mod tests {
         for (_, part) in IMPORTS {
             assert!(hrefs.iter().any(|href| href.ends_with(part)), "{part}");
         }
-        for wanted in ["app.js", "view/session.js", "style.css", "icon.svg"] {
+        for wanted in [SCRIPT, STYLE, "icon.svg"] {
             assert!(hrefs.iter().any(|href| href.ends_with(wanted)), "{wanted}");
         }
         let preloaded: Vec<_> = index.lines().filter(|line| line.contains("modulepreload")).collect();
         assert!(
-            preloaded.iter().any(|line| line.contains("app.js")) && !preloaded.iter().any(|line| line.contains(PLOTS))
+            preloaded.iter().any(|line| line.contains("preact")) && !preloaded.iter().any(|line| line.contains(PLOTS))
         );
         for href in hrefs {
             let (status, headers, body) = ask(href, "").await;
@@ -317,6 +355,28 @@ mod tests {
             assert_ne!(headers[header::CONTENT_TYPE], "application/octet-stream", "{href}");
             assert!(!body.is_empty());
         }
+    }
+
+    #[test]
+    fn the_page_is_joined_of_all_its_files_and_below_150_kb_as_it_is_sent() {
+        let files = files();
+        let page = Page::of(&files);
+        let script = page.parts.iter().find(|part| part.name == SCRIPT).unwrap();
+        let text = std::str::from_utf8(&script.plain).unwrap();
+        assert!(!text.starts_with("throw"), "{text}");
+        for (name, _) in files.iter().filter(|(name, _)| name.ends_with(".js")) {
+            let variable = format!("const {} = ", join::variable(name));
+            assert!(text.contains(&variable), "{name} is imported by nothing");
+        }
+        for (name, _) in files.iter().filter(|(name, _)| name.ends_with(".css")) {
+            assert!(STYLES.contains(&name.as_str()), "{name} is not among STYLES");
+        }
+        let sent: usize = page
+            .parts
+            .iter()
+            .map(|part| part.gzip.len().min(part.plain.len()))
+            .sum();
+        assert!(sent + page.index.len() < 150_000, "{sent} bytes");
     }
 
     #[tokio::test]

@@ -1,20 +1,20 @@
 // How fast the page is, measured in a real Chromium against a real server, printed as a table:
 //
-//   TURNWIRE_BIN=… node testing/perf.js [events of the long session]
+//   TURNWIRE_BIN=… node testing/perf.js [events of the long session] [events that come after it: 1000000 takes some minutes]
 //
 // A release build is what people have: a debug build reads the page anew for each of its parts. Each row says what it must be; the
 // script fails where one is not.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { get } from 'node:http';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
 import { launch, visitor } from './browser.js';
 import { producer } from './events.js';
 import { Server } from './server.js';
 
 const EVENTS = Number(process.argv[2] ?? 100_000);
+const MORE = Number(process.argv[3] ?? 20_000);
 const SESSIONS = 200;
 const BATCH = 1000;
 /** Events a second, and for how long. */
@@ -145,6 +145,29 @@ async function opened(page, name, hash, css) {
   row(`heap, ${name}`, await heap(page), 'MB', 60);
 }
 
+/** By a link, in a new tab of a browser that knows the page. @param {import('playwright-core').Browser} browser @param {Server} server @param {number} middle */
+async function linked(browser, server, middle) {
+  const { context, page } = await visitor(browser);
+  await page.goto(await server.pairingLink());
+  await page.locator('a.row').first().waitFor();
+  for (const [name, hash, css] of [['at the end', '#/session/long', '.item'], ['in the middle', `#/session/long?at=${middle}`, '.item.marked']]) {
+    /** @type {number[]} */
+    const all = [];
+    for (let round = 0; round < 5; round += 1) {
+      const tab = await context.newPage();
+      await tab.addInitScript((selector) => {
+        const look = () => (document.querySelector(selector) ? setTimeout(() => (/** @type {any} */ (window).shown = performance.now())) : requestAnimationFrame(look));
+        requestAnimationFrame(look);
+      }, css);
+      await tab.goto(`${server.url}/${hash}`);
+      all.push(await tab.waitForFunction(() => /** @type {any} */ (window).shown).then((handle) => handle.jsonValue()));
+      await tab.close();
+    }
+    row(`the same ${name}, by a link in a new tab`, median(all), 'ms', 300);
+  }
+  await context.close();
+}
+
 /** @param {import('playwright-core').Page} page */
 async function scrolled(page) {
   const all = await frames(page, () =>
@@ -188,7 +211,7 @@ async function flooded(page, server) {
   });
   row(`worst frame at ${RATE} events/s`, all.at(-1) ?? 0, 'ms', 100);
   row('heap after it', await heap(page), 'MB', 60);
-  // Nothing lost: the rows that are still in the page follow one another without a hole.
+  // Nothing lost: the rows that are still in the page follow one another without a hole,
   const last = await page.locator('main').evaluate(async (main) => {
     /** @type {number[]} */
     const found = [];
@@ -202,16 +225,54 @@ async function flooded(page, server) {
   });
   const holes = last.filter((number, at) => at > 0 && number !== last[at - 1] + 1).length + (last.at(-1) === sent ? 0 : 1);
   row(`holes in the newest ${last.length} of them`, holes, '', 1);
+  // and those that come while somebody reads further up are counted.
+  for (let step = 0; step < SECONDS * 2; step += 1) await server.publish(...Array.from({ length: RATE / 2 }, () => p.event('note', { text: 'one more' })));
+  const more = RATE * SECONDS;
+  const counted = await page.waitForFunction((all) => {
+    const text = document.querySelector('.to-end')?.textContent ?? '';
+    const found = Number(text.replace(/\D/g, ''));
+    return found >= all ? found : null;
+  }, more);
+  row(`of ${more} more, not counted as new`, Math.abs(more - Number(await counted.jsonValue())), '', 1);
 }
 
-/** All that the server gives out of the page, as it gives it. */
-function assets() {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  const names = readdirSync(root, { recursive: true }).map(String);
-  const served = names.filter((name) => /\.(js|mjs|css|html|svg)$/.test(name) && !/^(node_modules|test|testing)\//.test(name));
-  const size = served.reduce((sum, name) => sum + gzipSync(readFileSync(join(root, name))).length, 0);
-  row(`${served.length} files of the page, gzipped`, size / 1000, 'kB', 150);
+/** Memory while many more come, as fast as they are taken. @param {import('playwright-core').Page} page @param {Server} server @param {number} events */
+async function grown(page, server, events) {
+  const p = producer('long');
+  await page.evaluate(() => (location.hash = '#/'));
+  await opening(page, '#/session/long', '.item');
+  await page.locator('[data-connection=live]').waitFor();
+  for (let from = 0; from < events; from += BATCH) {
+    const last = `the note after ${from}`;
+    const notes = Array.from({ length: BATCH - 1 }, (_, at) => p.event('note', { text: `note ${from + at} that has a line of words` }));
+    await server.publish(...notes, p.event('note', { text: last }));
+    await page.getByText(last, { exact: true }).waitFor();
+    if ((from + BATCH) % (events / 4) === 0) row(`heap after ${from + BATCH} more events`, await heap(page), 'MB', 60);
+  }
 }
+
+/** All that the server gives out of the page, as it sends it. @param {Server} server */
+async function assets(server) {
+  const index = await (await fetch(server.url)).text();
+  const [prefix] = /\/ui\/\w+\//.exec(index) ?? [''];
+  const icons = readdirSync(fileURLToPath(new URL('../icon', import.meta.url)));
+  const parts = new Set([...index.matchAll(/"(\/ui\/[^"]+)"/g)].map(([, part]) => part).concat(icons.map((icon) => `${prefix}icon/${icon}`)));
+  let size = index.length;
+  for (const part of parts) size += await sizeOf(`${server.url}${part}`);
+  row(`${parts.size} files of the page, gzipped`, size / 1000, 'kB', 150);
+}
+
+/** Bytes of an answer's body as they are sent: what fetch gives is unpacked. @param {string} url @returns {Promise<number>} */
+const sizeOf = (url) =>
+  new Promise((done, failed) => {
+    const ask = get(url, { headers: { 'accept-encoding': 'gzip' } }, async (answer) => {
+      let size = 0;
+      for await (const piece of answer) size += piece.length;
+      if (answer.statusCode === 200) done(size);
+      else failed(new Error(`${url}: ${answer.statusCode}`));
+    });
+    ask.on('error', failed);
+  });
 
 const server = await Server.start();
 const browser = await launch();
@@ -225,8 +286,10 @@ try {
   await scrolled(page);
   await opened(page, 'in the middle', `#/session/long?at=${middle}`, '.item.marked');
   await flooded(page, server);
+  await grown(page, server, MORE);
   await context.close();
-  assets();
+  await linked(browser, server, middle);
+  await assets(server);
 } finally {
   await browser.close();
   await server.stop();

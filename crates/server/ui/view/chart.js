@@ -18,7 +18,9 @@ import { oneLine } from '../format.js';
  */
 
 /** Pixels of the axis, of a lane, and of a bar in it. */
-export const [HEAD, LANE, BAR] = [26, 24, 18];
+export const HEAD = 26;
+export const LANE = 24;
+export const BAR = 18;
 /** Pixels that a bar has at least, and those with which it has room for words. */
 const [LEAST, WORDS] = [3, 34];
 /** Pixels between two marks of the axis. */

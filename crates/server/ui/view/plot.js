@@ -5,7 +5,6 @@ import { html } from '../html.js';
 
 /** @typedef {{ name: string, tone: string, values: number[] }} Series */
 
-const CSS = new URL('../vendor/uplot.css', import.meta.url).href;
 const HEIGHT = 190;
 const DARK = matchMedia('(prefers-color-scheme: dark)');
 
@@ -53,7 +52,6 @@ export function Plot({ label, times, width, series, format, onPoint }) {
   }, [drawer, scheme, width]);
   useEffect(() => plot.current?.setData(data), [times, series]);
   return html`<figure class="plot">
-    <link rel="stylesheet" href=${CSS} />
     <figcaption>${series.map(({ name, tone }) => html`<span key=${name}><i class="swatch ${tone}" aria-hidden="true"></i>${name}</span>`)}</figcaption>
     <div class="frame" ref=${frame} role="img" aria-label=${`${label} over time; the numbers are in the table beside`}></div>
   </figure>`;
