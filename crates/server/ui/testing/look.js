@@ -4,7 +4,7 @@ import { visitor } from './browser.js';
 
 /**
  * @param {import('playwright-core').Browser} browser
- * @param {import('./world.js').World} world
+ * @param {import('./views.js').AnyWorld} world
  * @param {import('./views.js').View} view
  * @param {import('playwright-core').BrowserContextOptions} [options]
  */

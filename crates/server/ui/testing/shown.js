@@ -42,8 +42,8 @@ export async function same(one, other) {
 export const misfits = (page) =>
   page.evaluate(() => {
     const name = (/** @type {Element} */ element) => `${element.tagName.toLowerCase()}.${[...element.classList].join('.')} "${(element.textContent ?? '').trim().slice(0, 30)}"`;
-    /** Whether a part of the page scrolls by itself, and so may hold what is wider. @param {Element} element */
-    const scrolls = (element) => /auto|scroll/.test(getComputedStyle(element).overflowX) && !element.matches('main, .scroll');
+    /** Whether a part of the page scrolls by itself, for keys as well, and so may hold what is wider. @param {Element} element */
+    const scrolls = (element) => /auto|scroll/.test(getComputedStyle(element).overflowX) && element.matches('[tabindex="0"]');
     /** @param {Element} element */
     const isIn = (element) => {
       for (let at = element.parentElement; at; at = at.parentElement) if (scrolls(at)) return true;
@@ -59,5 +59,8 @@ export const misfits = (page) =>
       if (width > 1 && (left < -1 || right > innerWidth + 1) && !isIn(element)) found.push(`${name(element)} is from ${Math.round(left)} to ${Math.round(right)} of ${innerWidth}`);
       if (element.matches('button, summary') && element.scrollWidth > element.clientWidth + 1) found.push(`${name(element)} is cut`);
     }
+    const main = document.querySelector('main.sessions');
+    const first = main?.querySelector(':scope > :not(.unseen)');
+    if (main && first && first.getBoundingClientRect().top - main.getBoundingClientRect().top + main.scrollTop > 120) found.push(`${name(first)} does not begin where the view does`);
     return found;
   });

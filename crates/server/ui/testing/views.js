@@ -2,12 +2,13 @@
 // through its main action by keys. The tests of all views go over this table: a view that is added has to be added here.
 
 /** @typedef {import('playwright-core').Page} Page */
+/** @typedef {import('./world.js').World | import('./hostile.js').HostileWorld} AnyWorld */
 /** @typedef {import('./world.js').World} World */
 /**
  * @typedef {object} View
  * @property {string} name
  * @property {string} [path] the view in the page's own list that this is a row of
- * @property {(world: World) => string | Promise<string>} hash
+ * @property {(world: AnyWorld) => string | Promise<string>} hash
  * @property {true} [isGuest] who looks is not signed in
  * @property {string} [session] whose events it shows, all of them and each once
  * @property {(page: Page) => Promise<unknown>} seen what is there of the recorded runs
@@ -37,6 +38,9 @@ export async function tabTo(page, css, text = '') {
   }
   throw new Error(`Tab does not come to ${css} ${text}`);
 }
+
+/** @param {string} id */
+const sessionHash = (id) => `#/session/${encodeURIComponent(id)}`;
 
 /** @param {World} world */
 const goOn = (world) => world.goOn();
@@ -100,7 +104,7 @@ export const VIEWS = [
   {
     name: 'one agent',
     path: 'agent',
-    hash: () => '#/agent/helper',
+    hash: ({ agent }) => `#/agent/${encodeURIComponent(agent.name)}`,
     seen: (page) => there(page, '[data-agent=helper][data-online=true]', 'idle'),
     live: reports,
     changed: (page) => there(page, '[data-agent=helper]', /thinking[\s\S]*model-y/),
@@ -127,7 +131,7 @@ export const VIEWS = [
   {
     name: 'one run',
     path: 'runs',
-    hash: () => '#/runs/eval',
+    hash: ({ run }) => `#/runs/${encodeURIComponent(run)}`,
     seen: (page) => there(page, '[data-task="parse-01"][data-outcome=passed]', 'all 12 pass'),
     live: goOnWithRun,
     changed: async (page) => {
@@ -165,7 +169,7 @@ export const VIEWS = [
   {
     name: 'the search',
     path: 'search',
-    hash: () => '#/search?q=folder',
+    hash: ({ words }) => `#/search?q=${words}`,
     seen: (page) => there(page, 'a.result[href*="/session/tools"]', 'the folder does not exist'),
     keys: async (page, world) => {
       await world.goOn();
@@ -196,21 +200,22 @@ export const VIEWS = [
   {
     name: 'a session’s conversation',
     path: 'session',
-    hash: () => '#/session/waiting',
+    hash: ({ session }) => sessionHash(session),
     session: 'waiting',
     seen: (page) => there(page, '[data-approval]', 'waits for approval'),
     live: goOn,
     changed: (page) => there(page, '.item.message', 'One was written, the other was refused.'),
     keys: async (page) => {
       await there(page, '[data-approval]', 'waits for approval');
-      await press(page, 'k', 'a');
+      // Past the word that the session waits.
+      await press(page, 'k', 'k', 'a');
       await there(page, '[data-approval]', 'approved by');
     },
   },
   {
     name: 'a session’s events, raw',
     path: 'session',
-    hash: () => '#/session/waiting?view=raw',
+    hash: ({ session }) => `${sessionHash(session)}?view=raw`,
     session: 'waiting',
     seen: (page) => there(page, '.item.raw', 'approval_request'),
     live: goOn,
@@ -227,7 +232,7 @@ export const VIEWS = [
   {
     name: 'a session’s timeline',
     path: 'session',
-    hash: () => '#/session/waiting?view=timeline',
+    hash: ({ session }) => `${sessionHash(session)}?view=timeline`,
     seen: (page) => there(page, '.span.call.running', 'Write'),
     live: goOn,
     changed: (page) => there(page, '.span.call.failed', 'Write'),
@@ -240,7 +245,7 @@ export const VIEWS = [
   {
     name: 'a session’s replay',
     path: 'session',
-    hash: async ({ server }) => `#/session/tools?play=${(await server.log('tools')).at(-1)?.seq}`,
+    hash: async ({ server, played }) => `${sessionHash(played)}?play=${(await server.log(played)).at(-1)?.seq}`,
     session: 'tools',
     seen: (page) => there(page, '.item.tool', 'Bash'),
     changed: async (page) => {
@@ -276,7 +281,7 @@ export const VIEWS = [
   {
     name: 'a shared session',
     isGuest: true,
-    hash: async ({ server }) => new URL((await server.post('/api/sessions/waiting/share', {})).url).hash,
+    hash: async ({ server, session }) => new URL((await server.post(`/api/sessions/${encodeURIComponent(session)}/share`, {})).url).hash,
     session: 'waiting',
     seen: (page) => there(page, '[data-approval]', 'Write'),
     live: goOn,

@@ -51,6 +51,11 @@ class Recording {
 }
 
 export class World {
+  /** The session that waits, one that is over, an evaluation, and words that were said. */
+  session = 'waiting';
+  played = 'tools';
+  run = 'eval';
+  words = 'folder';
   agent;
   #waiting;
 

@@ -1,6 +1,6 @@
 // One session of the fleet, at a glance.
 
-import { ago, count, full, money, now, oneLine, short, whole } from '../format.js';
+import { ago, count, full, money, nameOf, now, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { usageOf } from '../loose.js';
 import { sessionHash } from '../route.js';
@@ -10,7 +10,7 @@ import { State } from './state.js';
 /** @param {{ summary: import('../summary.js').Summary, onOpen: () => void }} props */
 export function FleetRow({ summary, onOpen }) {
   const s = summary.session.value;
-  const name = oneLine(s.title ?? '') || s.id;
+  const name = nameOf(s.title, s.id);
   const last = oneLine(s.last_text ?? '');
   const agent = s.agent ?? s.source ?? '';
   return html`<li>

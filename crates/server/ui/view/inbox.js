@@ -1,7 +1,7 @@
 // The inbox: what waits for a person, over all sessions, to be answered from here.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ago, now, oneLine } from '../format.js';
+import { ago, nameOf, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { isShortcut, press } from '../keys.js';
 import { notifying, toggleNotifying } from '../notify.js';
@@ -77,7 +77,7 @@ function toggled(before, id) {
  * @param {{ approval: import('../approval.js').Approval, inbox: import('../inbox.js').Inbox, selected: boolean, onSelect: () => void }} props
  */
 function Ask({ approval, inbox, selected, onSelect }) {
-  const name = oneLine(inbox.titleOf(approval.session)) || approval.session;
+  const name = nameOf(inbox.titleOf(approval.session), approval.session);
   const tool = oneLine(approval.tool);
   // A question has no answer that fits several.
   const isChoosable = mayControl(inbox.me.value, approval.session) && questionsOf(approval.tool, approval.args).length === 0;
@@ -107,7 +107,7 @@ function Sessions({ name, summaries }) {
 /** @param {{ summary: import('../summary.js').Summary }} props */
 function Waiting({ summary }) {
   const s = summary.session.value;
-  const name = oneLine(s.title ?? '') || s.id;
+  const name = nameOf(s.title, s.id);
   const last = oneLine(s.last_text ?? '');
   return html`<li class="ask" data-ask=${s.id} tabindex="-1">
     <a class="row brief" data-open tabindex="-1" href=${`#/session/${encodeURIComponent(s.id)}`}>
