@@ -2,6 +2,9 @@
 
 import { visitor } from './browser.js';
 
+/** It follows the log, or is at a moment of it, or has nobody to show it to. */
+const READY = '[data-connection=live], [data-connection=replay], main.sign-in';
+
 /**
  * @param {import('playwright-core').Browser} browser
  * @param {import('./views.js').AnyWorld} world
@@ -17,6 +20,7 @@ export async function look(browser, world, view, options) {
   }
   const hash = await view.hash(world);
   await seen.page.goto(`${url}/${hash}`);
+  await seen.page.locator(READY).waitFor();
   return { ...seen, hash };
 }
 
@@ -24,5 +28,6 @@ export async function look(browser, world, view, options) {
 export async function lookAgain(/** @type {import('playwright-core').Browser} */ browser, /** @type {Awaited<ReturnType<typeof look>>} */ { context, page, hash }) {
   const fresh = await visitor(browser, { storageState: await context.storageState() });
   await fresh.page.goto(`${new URL(page.url()).origin}/${hash}`);
+  await fresh.page.locator(READY).waitFor();
   return fresh;
 }
