@@ -8,7 +8,7 @@ import { notifying, toggleNotifying } from '../notify.js';
 import { questionsOf } from '../question.js';
 import { mayControl } from '../rights.js';
 import { title } from '../title.js';
-import { ApprovalCard } from './approval.js';
+import { ApprovalCard, verdict } from './approval.js';
 import { Around } from './around.js';
 import { Bulk } from './bulk.js';
 import { Failure } from './failure.js';
@@ -42,14 +42,16 @@ function Notify() {
 function List({ inbox }) {
   const [approvals, needs, trouble] = [inbox.approvals.value, inbox.needs.value, inbox.trouble.value];
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
+  useEffect(() => () => void (inbox.late.value = null), []);
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   // Of those that are still there: what was answered elsewhere is not answered again.
   const chosen = approvals.filter(({ id }) => selected.has(id)).map(({ id }) => id);
   const select = (/** @type {string} */ id) => setSelected((before) => toggled(before, id));
   useKeys(list);
   useLeft(list, approvals);
-  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} />`;
+  if (approvals.length + needs.length + trouble.length === 0) return html`<${Late} inbox=${inbox} /><${Empty} />`;
   return html`<div ref=${list}>
+    <${Late} inbox=${inbox} />
     ${approvals.length > 0 &&
     html`<section aria-label="Approvals">
       <h2>Waits for approval <span class="count">${approvals.length}${inbox.more.value && ', and more'}</span></h2>
@@ -64,6 +66,12 @@ function List({ inbox }) {
     <${Sessions} name="Failed, stalled, rate limited" summaries=${trouble} />
     <${Bulk} inbox=${inbox} ids=${chosen} clear=${() => setSelected(new Set())} />
   </div>`;
+}
+
+/** What the reader has answered too late has left already: what became of it is said here. @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Late({ inbox }) {
+  const late = inbox.late.value;
+  return late && html`<p class="notice" role="alert"><bdi>${oneLine(late.tool)}</bdi> was <bdi>${verdict(late)}</bdi> before: your answer came second, and changed nothing.</p>`;
 }
 
 /** @param {Set<string>} before @param {string} id */
