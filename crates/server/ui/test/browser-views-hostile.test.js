@@ -45,7 +45,7 @@ const unfold = (page) =>
 for (const view of VIEWS.filter(({ name }) => name !== 'the sign-in')) {
   test(`${view.name}: hostile words are words: nothing runs, is asked for, turns or widens the page`, async () => {
     const { context, page, quiet } = await look(browser, world, view, { viewport: { width: 375, height: 740 } });
-    await page.waitForFunction(() => /needle|onerror/.test(document.querySelector('main')?.textContent ?? ''));
+    await page.waitForFunction(() => /needle|onerror/.test(document.querySelector('main')?.textContent ?? ''), null, { polling: 100 });
     /** @type {string[]} */
     const found = [];
     await throughout(page, async () => {

@@ -72,7 +72,8 @@ export class HostileWorld {
   /** @param {Server} server */
   constructor(server) {
     this.server = server;
-    this.agent = new Agent(server, NAMES[0]);
+    // Not the one of the session: it falls silent, and what waits for it would be withdrawn.
+    this.agent = new Agent(server, `${NAMES[0]} 2`);
   }
 
   static async begin() {
@@ -89,7 +90,7 @@ export class HostileWorld {
   async #fill() {
     const { server, agent } = this;
     const all = HOSTILE.map((text) => `${WORD} ${text}`);
-    const p = producer(this.session, agent.name);
+    const p = producer(this.session, NAMES[0]);
     await server.publish(p.start(all[0].slice(0, 250)), p.turn(all[5], all[0].slice(0, 100)), ...all.flatMap((text, at) => said(p, text, at)), ...all.flatMap((text, at) => asked(p, text, at)));
     const run = producer(this.run, NAMES[2]);
     await server.publish(run.start(all[3].slice(0, 250)), run.turn(all[3]), ...all.flatMap((text) => graded(run, text)), run.event('task_start', { task: all[5], number: 1, total: 3 }));
@@ -98,7 +99,7 @@ export class HostileWorld {
       const bare = producer(`${'\u202e'.repeat(at + 1)}${NAMES[2]}`, NAMES[at]);
       await server.publish(bare.start(), bare.event('turn_start', {}), bare.message(all[7]), bare.state(state));
     }
-    await agent.report({ model: all[0].slice(0, 200), version: NAMES[0], state: NAMES[0], login: NAMES[2], sessions: [{ id: this.session, state: NAMES[0], model: NAMES[2] }] });
+    await agent.report({ model: all[0].slice(0, 200), version: NAMES[0], state: NAMES[0], login: NAMES[2], sessions: [{ id: NAMES[0] + NAMES[2], state: NAMES[0], model: NAMES[2] }] });
     for (const text of all.slice(0, 8)) {
       await server.post('/api/commands', { agent: agent.name, action: 'set_model', args: { model: text.replaceAll(/\p{Cc}/gu, '').slice(0, 200) } });
       await agent.say((await agent.next()).id, 'failed', { reason: text.slice(0, 500) });
