@@ -124,7 +124,7 @@ const said = (p, text, at) => [
   p.event('error', { component: text.slice(0, 500), message: text }),
   p.event('note', { text }),
   p.event('usage', { input_tokens: 5, output_tokens: 5, model: text.slice(0, 250) }),
-  p.event('model_changed', { model: text, from: text }),
+  p.event('model_changed', { model: at === 0 ? text : HOSTILE[4], from: text }),
   p.event('status_changed', { status: text, needs_login: text }),
   p.event('memory', { action: text, query: text, count: 2, source: text }),
   p.event('unheard_of', { html: text, [text.slice(0, 90)]: [text] }),

@@ -59,6 +59,8 @@ export const misfits = (page) =>
       if (width > 1 && (left < -1 || right > innerWidth + 1) && !isIn(element)) found.push(`${name(element)} is from ${Math.round(left)} to ${Math.round(right)} of ${innerWidth}`);
       if (element.matches('button, summary') && element.scrollWidth > element.clientWidth + 1) found.push(`${name(element)} is cut`);
     }
+    const view = document.querySelector('main');
+    if (view && view.clientHeight < innerHeight / 4) found.push(`the view has ${view.clientHeight} of ${innerHeight} px`);
     const main = document.querySelector('main.sessions');
     const first = main?.querySelector(':scope > :not(.unseen)');
     if (main && first && first.getBoundingClientRect().top - main.getBoundingClientRect().top + main.scrollTop > 120) found.push(`${name(first)} does not begin where the view does`);
