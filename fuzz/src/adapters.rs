@@ -9,7 +9,7 @@ use turnwire_proto::{Kind, NewEvent, Timestamp};
 use crate::publish::publishable;
 
 /// Those that pass on what any program says: its sessions and turns are its own.
-const PASSING: [&str; 2] = ["lines", "native"];
+const PASSING: [&str; 3] = ["lines", "mapped", "native"];
 
 /// Output that one adapter reads.
 pub(crate) fn named(spec: &'static Spec, output: &[u8]) {

@@ -15,6 +15,7 @@ mod finish;
 mod stream;
 mod system;
 mod tasks;
+pub(crate) mod transcript;
 
 pub(crate) use blocks::failure;
 use turnwire_proto::{Kind, StatusChanged, ToolProgress, Usage};

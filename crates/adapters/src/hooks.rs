@@ -11,13 +11,15 @@ mod answer;
 mod claude;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use turnwire_proto::{Defaults, Empty, EventId, Json, Kind, Name, NewEvent, Object, Timestamp};
 
 pub use answer::{Verdict, answer};
 pub use claude::claude;
 
-use crate::{fit, scribe::with};
+use crate::{fact, fit, scribe::with};
+
+/// What the ids of events are made for here.
+const DOMAIN: &str = "turnwire hook";
 
 /// The session of payloads that name none.
 pub const NO_SESSION: &str = "hooks-without-a-session";
@@ -111,7 +113,7 @@ impl<'a> Sheet<'a> {
     /// The same id for whoever tells of the same thing.
     fn keyed(&self, kind: &Kind, key: &[&str]) -> EventId {
         let own = [self.session.as_str(), kind.as_str()];
-        id(own.iter().chain(key))
+        fact::id(DOMAIN, own.iter().chain(key))
     }
 
     /// The same id for each try of this delivery.
@@ -119,7 +121,7 @@ impl<'a> Sheet<'a> {
         self.unkeyed += 1;
         let delivery = self.delivery.id.to_string();
         let number = self.unkeyed.to_string();
-        id([&*delivery, &*number].iter())
+        fact::id(DOMAIN, [&*delivery, &*number].iter())
     }
 
     /// Writes an event that is known by `key`, in its session and of its kind; one without a key by its delivery.
@@ -166,20 +168,4 @@ impl<'a> Sheet<'a> {
         let fields = [("what", Some(Json::of(what))), ("unknown", Some(Json::of(&true)))];
         self.write(Kind::RAW, None, with(&Empty {}, &fields));
     }
-}
-
-/// A UUID v8 (RFC 9562, 5.8) of these parts' hash.
-fn id<'a>(parts: impl Iterator<Item = &'a &'a str>) -> EventId {
-    let mut hash = Sha256::new();
-    hash.update(b"turnwire hook");
-    for part in parts {
-        // Each with its length, so that no two lists of parts look the same.
-        hash.update(part.len().to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    EventId::from_bytes(bytes)
 }

@@ -16,12 +16,17 @@ mod claude;
 mod coalesce;
 mod codex;
 mod codex_app;
+mod codex_rollout;
 mod command;
 mod detect;
+mod fact;
+mod filed;
 mod fit;
 mod gemini;
+mod gemini_chat;
 pub mod hooks;
 mod lines;
+mod mapped;
 mod native;
 mod opencode;
 mod reader;
@@ -29,12 +34,15 @@ mod reader;
 pub mod recordings;
 mod scribe;
 mod view;
+mod waza;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 pub use coalesce::Coalescer;
 pub use command::{Command, by_command};
 pub use detect::Detecting;
+pub use filed::{Filed, by_file};
+pub use mapped::Mapping;
 use turnwire_proto::{Name, NewEvent, Timestamp};
 
 /// Bytes of a vendor in, events out. Cannot fail: what it does not understand becomes `raw`.
@@ -87,6 +95,19 @@ pub struct Context {
     pub prompt: Option<String>,
     /// The command line resumes a conversation: totals that the vendor counts over it begin before this output.
     pub resumed: bool,
+    /// The output is a subagent's alone.
+    pub subagent: Option<Subagent>,
+    /// What [`Mapping`] `mapped` reads by.
+    pub mapping: Option<Arc<Mapping>>,
+}
+
+/// A subagent whose file it is, as far as its lines do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subagent {
+    /// The call that started it.
+    pub tool_call_id: Option<String>,
+    /// What kind of agent it is.
+    pub agent_type: Option<String>,
 }
 
 /// One way of reading an agent's output.
@@ -137,6 +158,31 @@ pub const ADAPTERS: &[Spec] = &[
         name: "opencode-server",
         description: "opencode: the events of opencode serve",
         make: opencode::server::make,
+    },
+    Spec {
+        name: "claude-transcript",
+        description: "Claude Code: the transcripts it keeps in ~/.claude/projects",
+        make: claude::transcript::make,
+    },
+    Spec {
+        name: "codex-rollout",
+        description: "Codex: the rollouts it keeps in ~/.codex/sessions",
+        make: codex_rollout::make,
+    },
+    Spec {
+        name: "gemini-chat",
+        description: "Gemini CLI: the chats it keeps in ~/.gemini/tmp",
+        make: gemini_chat::make,
+    },
+    Spec {
+        name: "waza",
+        description: "waza: the session log of waza run --session-log",
+        make: waza::make,
+    },
+    Spec {
+        name: "mapped",
+        description: "any JSONL, by a mapping in the configuration",
+        make: mapped::make,
     },
     Spec {
         name: "acp",

@@ -16,11 +16,19 @@ pub(crate) trait Vendor: Send {
     /// The `source` of its events.
     const SOURCE: &'static str;
 
+    /// It is read from a file, line by line, and may be read again.
+    const FILE: bool = false;
+
     /// Reads one line that is a JSON object.
     fn object(&mut self, line: &Obj<'_>, page: &mut Page<'_>);
 
     /// Gives out what it has held back: the output ends.
     fn ending(&mut self, page: &mut Page<'_>) {
+        let _ = page;
+    }
+
+    /// Nothing came for a while.
+    fn resting(&mut self, page: &mut Page<'_>) {
         let _ = page;
     }
 
@@ -45,8 +53,9 @@ pub(crate) struct Reader<V> {
 
 impl<V: Vendor> Reader<V> {
     pub(crate) fn new(vendor: V, context: Context) -> Self {
+        let scribe = Scribe::new(V::SOURCE, context);
         Self {
-            scribe: Scribe::new(V::SOURCE, context),
+            scribe: if V::FILE { scribe.keyed() } else { scribe },
             vendor,
             spread: Vec::new(),
             spread_bytes: 0,
@@ -104,7 +113,7 @@ impl<V: Vendor> Reader<V> {
 impl<V: Vendor> Adapter for Reader<V> {
     fn line(&mut self, line: &[u8], at: Timestamp, out: &mut Vec<NewEvent>) {
         let bare = line.trim_ascii_end();
-        if self.spread.is_empty() && bare != b"{" {
+        if V::FILE || (self.spread.is_empty() && bare != b"{") {
             self.read(line, at, out);
             return;
         }
@@ -137,6 +146,7 @@ impl<V: Vendor> Adapter for Reader<V> {
 
     fn idle(&mut self, at: Timestamp, out: &mut Vec<NewEvent>) {
         self.unspread(at, out);
+        self.vendor.resting(&mut Page::new(&mut self.scribe, None, at, out));
     }
 
     fn prompted(&mut self, turn: &Prompted, at: Timestamp, out: &mut Vec<NewEvent>) {

@@ -3,22 +3,29 @@
 //!
 //! Invariant: whatever a vendor prints, in whatever order, starts and ends pair.
 
+mod body;
 mod page;
 mod tokens;
 
 use std::collections::VecDeque;
 
-use turnwire_proto::{Name, NewEvent, Timestamp, Usage};
+use turnwire_proto::{EventId, Kind, Name, NewEvent, Timestamp, Usage};
 
-pub(crate) use page::{Ended, Page, object, with};
+pub(crate) use body::{Ended, object, with};
+pub(crate) use page::Page;
 pub(crate) use tokens::{add, less, money, nothing, since};
 
-use crate::Context;
+use crate::{Context, fact};
+
+/// What the ids of events are made for here.
+const DOMAIN: &str = "turnwire transcript";
 
 /// Calls that are open at once; beyond it the oldest is given up. The most seen in one turn is a few dozen.
 const OPEN_CALLS: usize = 1024;
 /// Ended calls that are remembered, so that a result that is told twice ends its call once.
 const ENDED_CALLS: usize = 4096;
+/// Turns whose vendor's ids are remembered.
+const NAMED_TURNS: usize = 1024;
 /// Events that wait for the vendor to name its session, and their bytes. Vendors name it in the first line or two.
 const HELD_EVENTS: usize = 64;
 const HELD_BYTES: usize = 4 * 1024 * 1024;
@@ -46,6 +53,26 @@ pub(crate) struct Scribe {
     held: Vec<NewEvent>,
     held_bytes: usize,
     pub(crate) unknown: u64,
+    /// The vendor's id of the turn that begins next.
+    pub(crate) next_turn: Option<String>,
+    /// Turns that have had an id of the vendor's, so that none begins twice.
+    named_turns: VecDeque<Name>,
+    /// The turn that events are of while none is open.
+    pub(crate) label: Option<Name>,
+    facts: Option<Facts>,
+    /// The session's end has been told.
+    over: bool,
+}
+
+/// How events of a file are known, so that reading it again writes nothing twice.
+#[derive(Debug, Default)]
+struct Facts {
+    /// The vendor's id of the line.
+    line: Option<String>,
+    /// Events of it so far.
+    events: u32,
+    /// Of the next event alone.
+    next: Option<EventId>,
 }
 
 /// The turn that is open.
@@ -130,7 +157,18 @@ impl Scribe {
             held: Vec::new(),
             held_bytes: 0,
             unknown: 0,
+            next_turn: None,
+            named_turns: VecDeque::new(),
+            label: None,
+            facts: None,
+            over: false,
         }
+    }
+
+    /// What is read is a file, which may be read again: events are known by what they tell.
+    pub(crate) fn keyed(mut self) -> Self {
+        self.facts = Some(Facts::default());
+        self
     }
 
     /// The first id of the vendor's that no other run has makes the turns' ids.
@@ -144,9 +182,40 @@ impl Scribe {
     /// `t-` + what is particular to this run + the number of the turn in it. Without an id of the vendor's it is the
     /// millisecond of the first turn in base 36.
     fn next_turn(&mut self, start: Timestamp) -> Name {
+        let named = self.next_turn.take().as_deref().and_then(Name::lossy);
+        if let Some(turn) = named.filter(|turn| !self.named_turns.contains(turn)) {
+            if self.named_turns.len() >= NAMED_TURNS {
+                self.named_turns.pop_front();
+            }
+            self.named_turns.push_back(turn.clone());
+            return turn;
+        }
         self.turns += 1;
         let seed = self.seed.get_or_insert_with(|| base36(start.millis()));
         Name::lossy(&format!("t-{seed}-{}", self.turns)).unwrap_or_else(|| self.source.clone())
+    }
+
+    /// The id of what is written next: what there is once in a session by its own id, the rest by its line. A line without
+    /// an id of the vendor's leaves it to who knows the line's place.
+    fn fact(&mut self, kind: &Kind, turn: Option<&Name>, call: Option<&str>) -> Option<EventId> {
+        let session = self.session.as_ref().map_or("", Name::as_str);
+        let facts = self.facts.as_mut()?;
+        if let Some(id) = facts.next.take() {
+            return Some(id);
+        }
+        let own = [self.source.as_str(), session, kind.as_str()];
+        let once = match kind.as_str() {
+            "session_start" => Some(""),
+            "turn_start" | "turn_end" => turn.map(Name::as_str),
+            _ => call,
+        };
+        if let Some(once) = once {
+            return Some(fact::id(DOMAIN, own.iter().chain(&[once])));
+        }
+        let line = facts.line.as_deref()?;
+        facts.events += 1;
+        let number = facts.events.to_string();
+        Some(fact::id(DOMAIN, &[self.source.as_str(), session, line, &*number]))
     }
 
     pub(crate) fn turn(&mut self) -> Option<&mut Turn> {

@@ -6,6 +6,7 @@ mod limits;
 mod send;
 mod steer;
 mod token;
+mod watch;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
 pub(crate) use steer::{Agents, Approvals, ApprovalsCommand, Approve, Deny, Order, What};
 pub(crate) use token::{Token, TokenCreate, TokenList, TokenRevoke};
+pub(crate) use watch::Watch;
 
 /// Watch, replay and steer what AI agents do, and never lose an event.
 #[derive(Debug, Parser)]
@@ -42,6 +44,7 @@ pub(crate) enum Command {
     Run(Run),
     Agent(Agent),
     Publish(Publish),
+    Watch(Watch),
     Hook(Hook),
     /// Put hooks into Claude Code's settings, take them out, or show them
     #[command(subcommand)]
@@ -114,6 +117,9 @@ pub(crate) struct Serve {
     /// An origin whose pages may use it, such as <https://agents.example.org:8443>, where a proxy gives it another host (repeatable)
     #[arg(long, env = "TURNWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
+    /// The configuration file [default: turnwire.toml in the data directory, where there is one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
     /// Print {"url","pid","data_dir","epoch"} in one line when it is ready, and nothing else
     #[arg(long)]
     pub json: bool,

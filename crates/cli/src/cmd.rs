@@ -19,6 +19,7 @@ mod sessions;
 mod show;
 mod tail;
 mod token;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ pub(crate) async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args).await,
         Command::Agent(args) => agent::agent(args).await,
         Command::Publish(args) => publish::publish(args).await,
+        Command::Watch(args) => watch::watch(args).await,
         Command::Hook(args) => hook::hook(args).await,
         Command::Hooks(args) => hooks::hooks(args),
         Command::Tail(args) => tail::tail(args).await,

@@ -24,7 +24,7 @@ Exit codes:
   1    failed; doctor: something is wrong
   2    wrong usage
   69   the gateway is not there or does not answer
-  75   publish: not all is with the gateway yet, the rest is kept in the spool; send: the reply has not come yet
+  75   publish, watch: not all is with the gateway yet, the rest is kept in the spool; send: the reply has not come yet
   77   the gateway does not permit it, or does not know the token
   run: the code of the command; its signal, if one ended it; 126 or 127 if it could not be run";
 

@@ -3,7 +3,9 @@
 mod args;
 mod clean;
 mod cmd;
+mod config_file;
 mod exit;
+mod follow;
 mod gateway;
 mod out;
 mod record;

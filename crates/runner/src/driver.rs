@@ -114,14 +114,29 @@ pub enum Failure {
     Refused(String),
 }
 
+/// What every driver can be told: the runner sees to most of it.
+pub const EVERY: [Action; 6] = [
+    Action::Message,
+    Action::Cancel,
+    Action::Interrupt,
+    Action::Hold,
+    Action::Release,
+    Action::NewSession,
+];
+
 /// See the module.
 #[async_trait]
 pub trait Driver: Send {
     /// The adapter that reads its lines, by its name in `turnwire_adapters::ADAPTERS`.
     fn adapter(&self) -> &'static str;
 
+    /// What it can be told, beside what [`EVERY`] driver can.
+    fn can_also(&self) -> &'static [Action];
+
     /// What it can be told, as `capabilities` of the agent's report.
-    fn capabilities(&self) -> &'static [Action];
+    fn capabilities(&self) -> Vec<Action> {
+        [&EVERY, self.can_also()].concat()
+    }
 
     /// Begins a turn: starts the program if it does not run, and says the prompt. One turn at a time.
     ///

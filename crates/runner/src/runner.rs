@@ -89,7 +89,7 @@ impl Runner {
         let link = Downlink::builder(config.endpoint.clone())
             .agent(config.agent.clone())
             .connect();
-        let can = (config.driver.make)(config.setup.clone()).capabilities().to_vec();
+        let can = (config.driver.make)(config.setup.clone()).capabilities();
         let shared = Arc::new(Shared::new(&config, store, outbox, link.handle()));
         let mut runner = Self {
             shared,

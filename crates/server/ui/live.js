@@ -288,10 +288,11 @@ export class LiveSession extends Live {
   async load() {
     const at = this.following ? 0 : this.target.peek();
     const pages = at ? [this.#page({ before: at + 1 }), this.#page({ after: at })] : [this.#page({ before: END })];
-    const [session, older, newer] = await Promise.all([this.#session(), ...pages]);
+    const [found, older, newer] = await Promise.all([this.#session(), ...pages]);
+    const session = found instanceof ApiError ? null : found;
     const events = newer ? [...older.events, ...newer.events] : older.events;
     const last = events.at(-1)?.seq;
-    if (!session && !last) throw new ApiError(404, { code: 'not_found', message: 'there is no such session', retry: false, details: {} });
+    if (found instanceof ApiError && !last) throw found;
     const detached = newer !== undefined && (newer.next ?? newer.head) < newer.head;
     const deltas = last && !detached && !isAtRest(session) ? await this.#openDeltas(events[0].seq, last) : [];
     const summary = session ? new Summary(session) : Summary.from(this.id, events[0]);
@@ -310,12 +311,12 @@ export class LiveSession extends Live {
     return this.#from(detached || this.#types ? Math.min(older.head, newer?.head ?? END) : (last ?? 0));
   }
 
-  /** What the server says of it; nothing for one that is so new that its list does not have it yet. */
+  /** What the server says of it, or why not: one that is so new that its list does not have it yet is known by its events. */
   async #session() {
     try {
       return await api.session(this.id, this.signal);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
+      if (error instanceof ApiError && (error.status === 404 || error.details.part === 'views')) return error;
       throw error;
     }
   }

@@ -17,6 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["turnwire-proto", "turnwire-adapters", "turnwire-client"],
     ),
     (
+        "turnwire-watch",
+        &["turnwire-proto", "turnwire-adapters", "turnwire-client"],
+    ),
+    (
         "turnwire-server",
         &[
             "turnwire-proto",
@@ -33,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-formats",
             "turnwire-client",
             "turnwire-runner",
+            "turnwire-watch",
             "turnwire-server",
         ],
     ),

@@ -87,15 +87,15 @@ fn open(parent: Option<&str>, page: &mut Page<'_>) {
 }
 
 /// What the events of one `assistant` line share.
-struct Said {
-    id: Option<String>,
-    model: Option<String>,
-    parent: Option<String>,
+pub(super) struct Said {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) parent: Option<String>,
 }
 
 impl Said {
     /// Whether the block is understood.
-    fn block(&self, block: &Obj<'_>, failed: bool, page: &mut Page<'_>) -> bool {
+    pub(super) fn block(&self, block: &Obj<'_>, failed: bool, page: &mut Page<'_>) -> bool {
         match block.str("type").as_deref() {
             Some("text") => match block.str("text") {
                 Some(text) => self.text(&text, failed, page),
@@ -134,7 +134,7 @@ impl Said {
         true
     }
 
-    fn text(&self, text: &str, failed: bool, page: &mut Page<'_>) {
+    pub(super) fn text(&self, text: &str, failed: bool, page: &mut Page<'_>) {
         if failed {
             return page.error("api", text, None);
         }

@@ -7,9 +7,10 @@ use turnwire_proto::{
 };
 
 use super::{
-    Call, ENDED_CALLS, HELD_BYTES, HELD_EVENTS, Moment, OPEN_CALLS, Question, Scribe, Turn, add, base36, money, nothing,
+    Call, DOMAIN, ENDED_CALLS, Ended, HELD_BYTES, HELD_EVENTS, Moment, OPEN_CALLS, Question, Scribe, Turn, add, base36,
+    money, nothing, with,
 };
-use crate::{Prompted, fit};
+use crate::{Prompted, fact, fit};
 
 /// One line's events. The first one takes the line with it.
 pub(crate) struct Page<'a> {
@@ -19,47 +20,9 @@ pub(crate) struct Page<'a> {
     moment: Moment,
     /// The open turn began with this line.
     began: bool,
+    /// The call that the next event is the start or the end of.
+    call: Option<String>,
     out: &'a mut Vec<NewEvent>,
-}
-
-/// How a call ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ended {
-    pub(crate) success: bool,
-    pub(crate) output: Option<Json>,
-    pub(crate) error: Option<String>,
-    /// What the vendor measured; else it is measured here.
-    pub(crate) duration_ms: Option<u64>,
-    /// Its start was told with its end: it cannot be measured.
-    pub(crate) untimed: bool,
-    /// More fields of the body.
-    pub(crate) more: Vec<(&'static str, Json)>,
-}
-
-/// A body with more fields than its type has.
-pub(crate) fn with<T: Serialize>(body: &T, more: &[(&'static str, Option<Json>)]) -> Object {
-    let body = Object::of(body);
-    // An object's text ends with its own brace.
-    let mut text = body.get()[..body.get().len() - 1].to_owned();
-    for (key, value) in more {
-        if let Some(value) = value {
-            if !text.ends_with('{') {
-                text.push(',');
-            }
-            text.push('"');
-            text.push_str(key);
-            text.push_str("\":");
-            text.push_str(value.get());
-        }
-    }
-    text.push('}');
-    Json::parse(&text).ok().and_then(Object::new).unwrap_or(body)
-}
-
-/// An object of those fields that are there.
-pub(crate) fn object(fields: &[(&'static str, Option<Json>)]) -> Json {
-    let object = with(&Empty {}, fields);
-    Json::parse(object.get()).unwrap_or_else(|_| Json::of(&Empty {}))
 }
 
 impl<'a> Page<'a> {
@@ -74,12 +37,33 @@ impl<'a> Page<'a> {
             vendor: None,
             arrival: at,
         };
+        if let Some(facts) = &mut scribe.facts {
+            (facts.line, facts.events, facts.next) = (None, 0, None);
+        }
         Self {
             scribe,
             raw: line,
             moment,
             began: false,
+            call: None,
             out,
+        }
+    }
+
+    /// The vendor's id of the line, which no other line of the session has.
+    pub(crate) fn line_is(&mut self, id: &str) {
+        if let Some(facts) = self.scribe.facts.as_mut().filter(|_| !id.is_empty()) {
+            facts.line = Some(id.to_owned());
+        }
+    }
+
+    /// The next event is the one in its session that is known by this.
+    pub(crate) fn known_by(&mut self, key: &[&str]) {
+        let session = self.scribe.session.as_ref().map_or("", Name::as_str);
+        let own = [self.scribe.source.as_str(), session];
+        let id = fact::id(DOMAIN, own.iter().chain(key));
+        if let Some(facts) = &mut self.scribe.facts {
+            facts.next = Some(id);
         }
     }
 
@@ -148,22 +132,24 @@ impl<'a> Page<'a> {
     pub(crate) fn write(&mut self, kind: Kind, body: Object) {
         let session = self.scribe.session.clone();
         let turn = self.scribe.turn.as_ref().filter(|turn| turn.session == session);
-        let turn = turn.map(|turn| turn.id.clone());
+        let turn = turn.map(|turn| turn.id.clone()).or_else(|| self.scribe.label.clone());
         self.push(kind, body, self.now(), session, turn);
     }
 
     fn push(&mut self, kind: Kind, body: Object, time: Timestamp, session: Option<Name>, turn: Option<Name>) {
+        let id = self.scribe.fact(&kind, turn.as_ref(), self.call.take().as_deref());
         // What was open before the session had a name may end just after it has got one.
         let session = session.or_else(|| self.scribe.session.clone());
         let data = fit::body(body);
         let raw = self.raw.take().and_then(|line| fit::raw(line, data.get().len()));
-        let event = NewEvent {
+        let mut event = NewEvent {
             agent: self.scribe.context.agent.clone(),
             session_id: session,
             turn_id: turn,
             raw,
             ..NewEvent::new(kind, self.scribe.source.clone(), time, data)
         };
+        event.id = id.unwrap_or(event.id);
         if event.session_id.is_some() {
             self.out.push(event);
             return;
@@ -181,6 +167,13 @@ impl<'a> Page<'a> {
         let done = write(self);
         self.raw = raw;
         done
+    }
+
+    /// Writes what happened at another time than the line, and not by it.
+    pub(crate) fn aside_at(&mut self, time: Option<Timestamp>, write: impl FnOnce(&mut Self)) {
+        let now = std::mem::replace(&mut self.moment.vendor, time);
+        self.aside(write);
+        self.moment.vendor = now;
     }
 
     /// The line is understood and has no event of its own.
@@ -308,18 +301,21 @@ impl<'a> Page<'a> {
         if self.scribe.turn.is_some() {
             let error = self.scribe.turn.as_ref().and_then(|turn| turn.error.as_deref());
             let note = Some(error.map_or_else(|| why.to_owned(), |error| format!("{why}; last error: {error}")));
-            self.aside(|page| {
-                page.end_turn(TurnEnd {
-                    note,
-                    ..TurnEnd::default()
-                })
-            });
+            let body = TurnEnd {
+                note,
+                ..TurnEnd::default()
+            };
+            self.aside(|page| page.close_turn(body, true));
         }
     }
 
     /// Ends the turn that is open, after the calls and questions that are still open in it. Tokens, cost and time that the
     /// vendor does not give are what was seen here.
-    pub(crate) fn end_turn(&mut self, mut body: TurnEnd) {
+    pub(crate) fn end_turn(&mut self, body: TurnEnd) {
+        self.close_turn(body, false);
+    }
+
+    fn close_turn(&mut self, mut body: TurnEnd, given_up: bool) {
         let Some(turn) = &self.scribe.turn else { return };
         let (id, session) = (turn.id.clone(), turn.session.clone());
         let used = turn.used.clone();
@@ -341,6 +337,9 @@ impl<'a> Page<'a> {
             page.close(&calls, "the turn ended without a result of this call");
             page.withdraw(Some(&id));
         });
+        if given_up {
+            self.known_by(&["unended turn", id.as_str()]);
+        }
         self.push(Kind::TURN_END, Object::of(&body), self.now(), session, Some(id));
         self.scribe.turn = None;
         self.scribe.state = None;
@@ -354,6 +353,8 @@ impl<'a> Page<'a> {
                 error: Some(error),
                 ..Ended::default()
             };
+            // Not what its own end is known by, which may still be read.
+            self.known_by(&["unended", id]);
             self.end_call(id, ended);
         }
     }
@@ -389,7 +390,7 @@ impl<'a> Page<'a> {
         self.close(&calls, &why);
         self.withdraw(None);
         self.give_up_turn(&why);
-        if self.scribe.has_started() {
+        if self.scribe.has_started() && !self.scribe.over {
             let reason = match exit {
                 Some(129..=192) => Some("killed".to_owned()),
                 Some(_) => Some("exit".to_owned()),
@@ -404,6 +405,12 @@ impl<'a> Page<'a> {
             );
         }
         self.name_session();
+    }
+
+    /// The vendor says that the session is over.
+    pub(crate) fn end_session(&mut self, body: &SessionEnd) {
+        self.scribe.over = true;
+        self.tell(Kind::SESSION_END, body);
     }
 
     /// A tool begins. A call that has begun or ended before is not begun again.
@@ -427,12 +434,13 @@ impl<'a> Page<'a> {
             id: body.tool_call_id.clone(),
             tool: body.tool.clone(),
             parent: body.parent_tool_call_id.clone(),
-            turn: turn.map(|turn| turn.id.clone()),
+            turn: turn.map(|turn| turn.id.clone()).or_else(|| self.scribe.label.clone()),
             session: self.scribe.session.clone(),
             start: self.moment,
             fate: None,
             shown: 0,
         });
+        self.call = Some(body.tool_call_id.clone());
         self.tell(Kind::TOOL_CALL_START, body);
         true
     }
@@ -463,6 +471,7 @@ impl<'a> Page<'a> {
         };
         let more: Vec<_> = ended.more.into_iter().map(|(key, value)| (key, Some(value))).collect();
         let body = with(&body, &more);
+        self.call = Some(id.to_owned());
         match call {
             Some(call) => self.push(Kind::TOOL_CALL, body, self.now(), call.session, call.turn),
             None => self.write(Kind::TOOL_CALL, body),
@@ -560,12 +569,17 @@ impl<'a> Page<'a> {
 
     /// Tokens used, and counted for the turn.
     pub(crate) fn usage(&mut self, usage: &Usage) {
+        self.usage_of(usage, &[]);
+    }
+
+    /// The same, with what says of which request they are.
+    pub(crate) fn usage_of(&mut self, usage: &Usage, more: &[(&'static str, Option<Json>)]) {
         let usage = Usage {
             cost_usd: usage.cost_usd.map(money),
             ..usage.clone()
         };
         let Some(turn) = &mut self.scribe.turn else {
-            return self.tell(Kind::USAGE, &usage);
+            return self.write(Kind::USAGE, with(&usage, more));
         };
         turn.used = add(&turn.used, &usage);
         turn.cost = match (turn.cost, usage.cost_usd) {
@@ -574,6 +588,6 @@ impl<'a> Page<'a> {
         };
         // Where the turn is, wherever the line is: they add up.
         let (session, turn) = (turn.session.clone(), Some(turn.id.clone()));
-        self.push(Kind::USAGE, Object::of(&usage), self.now(), session, turn);
+        self.push(Kind::USAGE, with(&usage, more), self.now(), session, turn);
     }
 }

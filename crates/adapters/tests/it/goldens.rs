@@ -74,7 +74,7 @@ fn every_recording_is_recognised_by_its_command_line_and_by_its_first_lines() {
             assert_eq!(command.spec.name, recording.vendor, "{name}");
         }
         // An object over many lines tells nothing line by line.
-        if recording.lines()[0] == b"{" {
+        if recording.lines()[0] == b"{" || recording.is_file() {
             continue;
         }
         let mut detecting = Detecting::new(Context::default());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 mod every_adapter;
+mod files;
 mod goldens;
 mod hooks;
 mod odd_turns;

@@ -17,7 +17,10 @@ pub(crate) struct Recording {
     pub(crate) exit: Option<i32>,
 }
 
-pub(crate) const VENDORS: [&str; 7] = [
+/// What agents leave on disk: read from a file, which no program's output is detected from.
+pub(crate) const FILES: [&str; 4] = ["claude-transcript", "codex-rollout", "gemini-chat", "waza"];
+
+pub(crate) const VENDORS: [&str; 11] = [
     "acp",
     "claude",
     "codex",
@@ -25,6 +28,10 @@ pub(crate) const VENDORS: [&str; 7] = [
     "gemini",
     "opencode",
     "opencode-server",
+    "claude-transcript",
+    "codex-rollout",
+    "gemini-chat",
+    "waza",
 ];
 
 /// All of them, in the order of their names.
@@ -64,6 +71,11 @@ impl Recording {
     pub(crate) fn is_output(&self) -> bool {
         let file = self.path.file_name().unwrap().to_str().unwrap();
         !file.contains(".stdin.") && !file.ends_with(".sse")
+    }
+
+    /// Whether it is a file that an agent keeps.
+    pub(crate) fn is_file(&self) -> bool {
+        FILES.contains(&self.vendor)
     }
 
     /// Its lines, split as a runner splits them: at LF, the last one perhaps without.

@@ -2,21 +2,31 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use turnwire_client::publish::Patience;
 use turnwire_server::{
     Config, Server, StartError,
     config::{NotifyConfig, RetentionConfig, Token},
 };
 
+use turnwire_watch::Source;
+
 use crate::{
-    args::Serve,
-    exit, gateway,
+    args::{self, Serve},
+    config_file, exit,
+    follow::{Follower, How, Place},
+    gateway,
     out::{self, Colour, Paint},
 };
+
+/// How long the end waits for what has been read of followed files to be taken.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     let mut ends = Ends::catch()?;
@@ -46,7 +56,10 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
             .map(|days| std::time::Duration::from_hours(24 * u64::from(days))),
         ..RetentionConfig::default()
     };
+    let file = config_file::read(args.config.as_deref(), &config.data_dir)?;
+    let (sources, data_dir) = (file.watch()?, config.data_dir.clone());
     let server = Server::start(config).await.map_err(not_started)?;
+    let follower = follow(sources, &data_dir)?;
     let ready = server.ready();
     if args.json {
         out::print_json(&json!({
@@ -64,9 +77,37 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     if !args.json {
         out::say("ending; once more ends at once");
     }
+    if let Some(follower) = follower {
+        // Before the server, so that it still takes what has been read; the rest is kept.
+        if let Err(error) = follower.end(LAST_WORDS, Patience::OneTry).await {
+            tracing::warn!("{error:#}");
+        }
+    }
     end(server, &mut ends).await;
     tracing::debug!(code, "ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Follows the files of the configuration, and publishes over loopback as any other program on this machine does.
+fn follow(sources: Vec<Source>, data_dir: &Path) -> anyhow::Result<Option<Follower>> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let gateway = args::Gateway {
+        data_dir: Some(data_dir.to_owned()),
+        ..args::Gateway::default()
+    };
+    let how = How {
+        import: false,
+        once: false,
+        poll: false,
+    };
+    let place = Place {
+        spools: &gateway::spool_root(&gateway)?,
+        target: &gateway::target(&gateway),
+        locate: gateway::Finder::new(&gateway),
+    };
+    Follower::start(sources, how, &place).map(Some)
 }
 
 /// A secret comes by a variable: a flag would stand in the list of processes.

@@ -66,33 +66,9 @@ fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
     let (model, mut codex) = codex();
-    let turn = codex.prompt("Say something.").await.unwrap();
-    assert_eq!(codex.over().await, Outcome::Done);
-    assert_eq!(codex.said(), ["It is done."]);
-    let ends: Vec<_> = codex
-        .events
-        .iter()
-        .filter(|event| event.kind.as_str() == "turn_end")
-        .collect();
-    assert_eq!(ends.len(), 1);
-    assert_eq!(ends[0].turn_id.as_ref(), Some(&turn), "the turn is the caller's");
-    let end = &codex.bodies("turn_end")[0];
-    assert_eq!((&end["ok"], &end["usage"]["input_tokens"]), (&json!(true), &json!(90)));
-    assert!(
-        codex
-            .signals
-            .iter()
-            .any(|signal| matches!(signal, Signal::Conversation(_)))
-    );
+    promises::a_turn_is_answered(&mut codex, 90).await;
     codex.end().await;
-
-    codex.prompt("And now?").await.unwrap();
-    assert_eq!(codex.over().await, Outcome::Done);
-    let (_, last) = model.asked().pop().unwrap();
-    assert!(
-        last["input"].to_string().contains("Say something."),
-        "it knows what was said: {last}"
-    );
+    promises::it_goes_on_with_the_conversation(&mut codex, &model, "input").await;
     codex.end().await;
 }
 
@@ -212,13 +188,7 @@ async fn a_process_a_turn_goes_on_with_the_conversation_asks_nobody_and_can_be_s
     assert_eq!(codex.over().await, Outcome::Interrupted);
     codex.until(exited).await;
     codex.again_adapter();
-    codex.prompt("And now?").await.unwrap();
-    assert_eq!(codex.over().await, Outcome::Done);
-    let (_, last) = model.asked().pop().unwrap();
-    assert!(
-        last["input"].to_string().contains("Say something."),
-        "it knows what was said: {last}"
-    );
+    promises::it_goes_on_with_the_conversation(&mut codex, &model, "input").await;
     codex.end().await;
 }
 

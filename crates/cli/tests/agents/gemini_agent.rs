@@ -67,18 +67,7 @@ fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
     let (model, mut gemini) = gemini();
-    let turn = gemini.prompt("Say something.").await.unwrap();
-    assert_eq!(gemini.over().await, Outcome::Done);
-    assert_eq!(gemini.said(), ["It is done."]);
-    let ends: Vec<_> = gemini
-        .events
-        .iter()
-        .filter(|event| event.kind.as_str() == "turn_end")
-        .collect();
-    assert_eq!(ends.len(), 1);
-    assert_eq!(ends[0].turn_id.as_ref(), Some(&turn), "the turn is the caller's");
-    let end = &gemini.bodies("turn_end")[0];
-    assert_eq!((&end["ok"], &end["usage"]["input_tokens"]), (&json!(true), &json!(100)));
+    promises::a_turn_is_answered(&mut gemini, 100).await;
     let conversation = gemini.signals.iter().find_map(|signal| match signal {
         Signal::Conversation(conversation) => Some(conversation.clone()),
         _ => None,
@@ -92,17 +81,7 @@ async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
     let chat = files.find(|path| path.to_str().unwrap().contains(of)).unwrap();
     fs::rename(chat, chats.join(format!("session-2026-01-01T00-00-{of}.jsonl"))).unwrap();
     gemini.again("gemini", |setup| setup.conversation = conversation);
-    gemini.prompt("And now?").await.unwrap();
-    assert_eq!(gemini.over().await, Outcome::Done);
-    let (_, last) = model
-        .asked()
-        .into_iter()
-        .rfind(|(_, asked)| asked["tools"].is_array())
-        .unwrap();
-    assert!(
-        last["contents"].to_string().contains("Say something."),
-        "it knows what was said: {last}"
-    );
+    promises::it_goes_on_with_the_conversation(&mut gemini, &model, "contents").await;
     assert_eq!(
         gemini.said(),
         ["It is done.", "It is done."],

@@ -63,37 +63,9 @@ fn surroundings(dir: &Path, model: &Scripted) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn a_turn_is_answered_and_a_new_process_goes_on_with_the_conversation() {
     let (model, mut opencode) = opencode();
-    let turn = opencode.prompt("Say something.").await.unwrap();
-    assert_eq!(opencode.over().await, Outcome::Done);
-    assert_eq!(opencode.said(), ["It is done."]);
-    let ends: Vec<_> = opencode
-        .events
-        .iter()
-        .filter(|event| event.kind.as_str() == "turn_end")
-        .collect();
-    assert_eq!(ends.len(), 1);
-    assert_eq!(ends[0].turn_id.as_ref(), Some(&turn), "the turn is the caller's");
-    let end = &opencode.bodies("turn_end")[0];
-    assert_eq!((&end["ok"], &end["usage"]["input_tokens"]), (&json!(true), &json!(100)));
-    assert!(
-        opencode
-            .signals
-            .iter()
-            .any(|signal| matches!(signal, Signal::Conversation(_)))
-    );
+    promises::a_turn_is_answered(&mut opencode, 100).await;
     opencode.end().await;
-
-    opencode.prompt("And now?").await.unwrap();
-    assert_eq!(opencode.over().await, Outcome::Done);
-    let (_, last) = model
-        .asked()
-        .into_iter()
-        .rfind(|(_, asked)| asked["tools"].is_array())
-        .unwrap();
-    assert!(
-        last["messages"].to_string().contains("Say something."),
-        "it knows what was said: {last}"
-    );
+    promises::it_goes_on_with_the_conversation(&mut opencode, &model, "messages").await;
     opencode.end().await;
 }
 

@@ -3,10 +3,39 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use turnwire_proto::Json;
+use turnwire_proto::{Json, NewEvent};
 use turnwire_runner::{Failure, Outcome, Signal, Tell, Verdict};
 
-use crate::driving::Driving;
+use crate::{driving::Driving, scripted::Scripted};
+
+/// A turn is answered, is the caller's, and says how many tokens it was given.
+pub(crate) async fn a_turn_is_answered(program: &mut Driving, input_tokens: u64) {
+    let turn = program.prompt("Say something.").await.unwrap();
+    assert_eq!(program.over().await, Outcome::Done);
+    assert_eq!(program.said(), ["It is done."]);
+    let kind = |event: &&NewEvent| event.kind.as_str() == "turn_end";
+    let ends: Vec<_> = program.events.iter().filter(kind).collect();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].turn_id.as_ref(), Some(&turn), "the turn is the caller's");
+    let end = &program.bodies("turn_end")[0];
+    let told = (&end["ok"], &end["usage"]["input_tokens"]);
+    assert_eq!(told, (&json!(true), &json!(input_tokens)));
+    let named = |signal: &Signal| matches!(signal, Signal::Conversation(_));
+    assert!(program.signals.iter().any(named), "a later process can go on with it");
+}
+
+/// A new process answers, and its model is told in `field` what was said to the one before.
+pub(crate) async fn it_goes_on_with_the_conversation(program: &mut Driving, model: &Scripted, field: &str) {
+    program.prompt("And now?").await.unwrap();
+    assert_eq!(program.over().await, Outcome::Done);
+    let (_, last) = model
+        .asked()
+        .into_iter()
+        .rfind(|(_, asked)| asked["tools"].is_array())
+        .unwrap();
+    let known = last[field].to_string().contains("Say something.");
+    assert!(known, "it knows what was said: {last}");
+}
 
 /// A tool runs when it is approved, and only then: not when it is denied, and not with other arguments, which no such vendor takes.
 /// `what` names the tool's request in its arguments; `told` is a denial's word where the vendor hands it on to its model.

@@ -27,4 +27,6 @@ mod steer;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]
+mod watch;
+#[cfg(test)]
 mod world;

@@ -353,17 +353,8 @@ impl Driver for Acp {
         "acp"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        &[
-            Action::Message,
-            Action::Cancel,
-            Action::Interrupt,
-            Action::Hold,
-            Action::Release,
-            Action::SetModel,
-            Action::NewSession,
-            Action::SetPermissionMode,
-        ]
+    fn can_also(&self) -> &'static [Action] {
+        &[Action::SetModel, Action::SetPermissionMode]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

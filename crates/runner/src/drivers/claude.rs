@@ -281,8 +281,14 @@ impl Driver for Claude {
         "claude"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        Action::ALL
+    fn can_also(&self) -> &'static [Action] {
+        &[
+            Action::Compact,
+            Action::SetModel,
+            Action::SetPermissionMode,
+            Action::StopTask,
+            Action::Custom,
+        ]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

@@ -279,18 +279,8 @@ impl Driver for CodexApp {
         "codex-app"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        &[
-            Action::Message,
-            Action::Cancel,
-            Action::Interrupt,
-            Action::Hold,
-            Action::Release,
-            Action::Compact,
-            Action::SetModel,
-            Action::NewSession,
-            Action::SetPermissionMode,
-        ]
+    fn can_also(&self) -> &'static [Action] {
+        &[Action::Compact, Action::SetModel, Action::SetPermissionMode]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

@@ -30,15 +30,8 @@ impl Driver for Lines {
         "lines"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        &[
-            Action::Message,
-            Action::Cancel,
-            Action::Interrupt,
-            Action::Hold,
-            Action::Release,
-            Action::NewSession,
-        ]
+    fn can_also(&self) -> &'static [Action] {
+        &[]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

@@ -375,18 +375,8 @@ impl Driver for Opencode {
         "opencode-server"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        &[
-            Action::Message,
-            Action::Cancel,
-            Action::Interrupt,
-            Action::Hold,
-            Action::Release,
-            Action::Compact,
-            Action::SetModel,
-            Action::NewSession,
-            Action::SetPermissionMode,
-        ]
+    fn can_also(&self) -> &'static [Action] {
+        &[Action::Compact, Action::SetModel, Action::SetPermissionMode]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

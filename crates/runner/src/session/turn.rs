@@ -188,6 +188,7 @@ impl Session {
                 session: Some(id.clone()),
                 prompt: None,
                 resumed,
+                ..Context::default()
             })
         });
         let mut events = Vec::new();

@@ -17,8 +17,8 @@ impl Driver for Faulty {
         "lines"
     }
 
-    fn capabilities(&self) -> &'static [Action] {
-        Action::ALL
+    fn can_also(&self) -> &'static [Action] {
+        &[]
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), Failure> {

@@ -141,6 +141,10 @@ async fn without_a_login_one_turn_waits_and_is_tried_again_and_no_other_begins()
         })
         .await;
     let second = world.say("t", "another").await;
+    // Messages that come while it looks are looked for once.
+    world
+        .until("the second try", |event| event.kind.as_str() == "error")
+        .await;
     let third = world.say("t", "a third").await;
     for id in [&first, &second, &third] {
         assert_eq!(world.end_of(id).await["result"]["ok"], true, "{:#?}", world.told());

@@ -16,8 +16,7 @@ use turnwire_proto::{Name, Selector, Seq};
 use super::{
     App, Refusal,
     query::{self, EventQuery},
-    session::found,
-    sessions::session_id,
+    sessions::{found, session_id},
 };
 use crate::auth::{Grant, Read};
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 use turnwire_log::{AppendError, ReadError, StoreError};
-use turnwire_proto::{Code, ErrorReply};
+use turnwire_proto::{Code, ErrorReply, Seq};
 
 /// A request that was not done, as the client is told.
 #[derive(Clone, Debug)]
@@ -44,6 +44,16 @@ impl Refusal {
     pub const fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// Of something that views at `reached` do not have: as long as that is not the log's `head`, it may be on its way to them.
+    #[must_use]
+    pub(super) fn unless_behind(self, reached: Seq, head: Seq) -> Self {
+        if reached >= head {
+            return self;
+        }
+        let text = format!("the views are at {reached} of {head}: whether it is there is not known yet");
+        Self::new(Code::StoreUnavailable, text).with("part", "views")
     }
 
     /// What the client is told.

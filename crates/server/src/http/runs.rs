@@ -72,7 +72,8 @@ async fn one(
     let head = app.hub().bounds(&grant).await?.head;
     app.views().reach(head).await;
     let wanted = id.clone();
-    let (head, run) = app.views().snapshot(move |db| runs::get(db, wanted.as_str())).await?;
+    let (reached, run) = app.views().snapshot(move |db| runs::get(db, wanted.as_str())).await?;
     let none = || Refusal::new(Code::NotFound, format!("session {id} is no run")).with("field", "id");
-    run.map(|run| Json(Told { run, head })).ok_or_else(none)
+    run.map(|run| Json(Told { run, head: reached }))
+        .ok_or_else(|| none().unless_behind(reached, head))
 }

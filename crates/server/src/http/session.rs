@@ -11,7 +11,7 @@ use turnwire_proto::{Code, Name, Reach, Scope};
 use super::{
     App, Refusal,
     body::Json,
-    sessions::{named, none},
+    sessions::{found, named, none},
     tokens::change_refused,
 };
 use crate::{
@@ -21,18 +21,6 @@ use crate::{
 
 /// Characters of a title, as of one that is a first prompt.
 const TITLE: usize = 160;
-
-/// A session as it is once the views have all that was committed.
-pub(super) async fn found(app: &App, id: &Name) -> Result<Session, Refusal> {
-    let head = app.log().bounds().await?.head;
-    app.views().reach(head).await;
-    let wanted = id.clone();
-    let (_, session) = app
-        .views()
-        .snapshot(move |db| sessions::one(db, wanted.as_str()))
-        .await?;
-    session.ok_or_else(|| none(id))
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,7 +76,7 @@ pub(super) async fn erase(
         .views()
         .read(move |db| sessions::is_over(db, wanted.as_str()))
         .await?;
-    if !over.ok_or_else(|| none(&id))? {
+    if !over.ok_or_else(|| none(&id, head, head))? {
         let text = format!("session {id} has a turn in flight, a pending approval or an open command; end it first");
         return Err(Refusal::new(Code::Conflict, text).with("field", "id"));
     }

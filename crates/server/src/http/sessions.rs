@@ -96,18 +96,23 @@ async fn one(
 ) -> Result<Json<Session>, Refusal> {
     EventQuery::parse(query.as_deref(), query::NONE)?;
     let id = session_id(&grant, id)?;
-    let head = app.hub().bounds(&grant).await?.head;
-    app.views().reach(head).await;
-    let wanted = id.clone();
-    let (_, session) = app
-        .views()
-        .snapshot(move |db| sessions::one(db, wanted.as_str()))
-        .await?;
-    session.map(Json).ok_or_else(|| none(&id))
+    found(&app, &id).await.map(Json)
 }
 
-pub(super) fn none(id: &Name) -> Refusal {
-    Refusal::new(Code::NotFound, format!("there is no session {id}")).with("field", "id")
+/// A session as it is once the views have all that was committed.
+pub(super) async fn found(app: &App, id: &Name) -> Result<Session, Refusal> {
+    let head = app.log().bounds().await?.head;
+    app.views().reach(head).await;
+    let wanted = id.clone();
+    let read = move |db: &rusqlite::Connection| sessions::one(db, wanted.as_str());
+    let (reached, session) = app.views().snapshot(read).await?;
+    session.ok_or_else(|| none(id, reached, head))
+}
+
+/// That the views, which have reached `reached`, do not have this session: there is none, or it is among what is still to be folded.
+pub(super) fn none(id: &Name, reached: Seq, head: Seq) -> Refusal {
+    let missing = Refusal::new(Code::NotFound, format!("there is no session {id}")).with("field", "id");
+    missing.unless_behind(reached, head)
 }
 
 async fn stream(

@@ -12,8 +12,7 @@ use super::{
     App, Refusal,
     body::Json,
     pair::{Client, secret_reply},
-    session::found,
-    sessions::named,
+    sessions::{found, named},
     tokens::{change_refused, end},
 };
 use crate::auth::{Admin, Auth, Grant, NewToken, TokenKind};

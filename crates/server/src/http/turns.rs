@@ -76,7 +76,7 @@ async fn page<T: Send + 'static>(
         None => Ok(None),
     };
     let (reached, page) = app.views().snapshot(read).await?;
-    page.map(|page| (reached, page)).ok_or_else(|| none(&id))
+    page.map(|page| (reached, page)).ok_or_else(|| none(&id, reached, head))
 }
 
 async fn turns(

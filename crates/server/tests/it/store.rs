@@ -254,7 +254,7 @@ async fn what_is_not_ready_is_named_and_a_store_that_hangs_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn views_that_are_behind_are_told_and_do_not_keep_the_server_from_being_ready() {
+async fn views_that_are_behind_are_told_and_neither_deny_a_session_nor_keep_the_server_from_being_ready() {
     let (log, faults) = filled(5).await;
     faults.hold(Call::Read, Gate::Call);
     let world = World::over(|_| {}, |_| Some(Arc::new(log))).await;
@@ -264,7 +264,12 @@ async fn views_that_are_behind_are_told_and_do_not_keep_the_server_from_being_re
         (&json!(true), &json!({"head": 0, "lag": 5}))
     );
     world.metric("turnwire_views_lag 5").await;
+    for path in ["", "/turns", "/tool-calls"] {
+        let reply = world.get(&format!("/api/sessions/s{path}")).await;
+        assert_eq!(reply.refused(503, "store_unavailable")["part"], "views", "{path}");
+    }
     faults.heal();
+    world.get("/api/sessions/s/turns").await.refused(404, "not_found");
     world.get("/api/sessions").await.ok();
     let ready = world.get("/readyz").await.ok();
     assert_eq!(ready["views"], json!({"head": 5, "lag": 0}));

@@ -181,6 +181,7 @@ test('ten thousand calls come by pages, and just what is in view is in the page'
       { ...p.toolEnd(`c${from + n}`, 'Bash', 'ok'), ...at(from + n + 0.5) },
     ]).flat();
   for (let from = 0; from < 10_000; from += 250) await server.publish(...calls(from));
+  await server.folded();
   const { context, page, quiet } = await open('many');
   await page.getByText('0 turns · 10,000 tool calls', { exact: true }).waitFor();
   assert.ok((await page.locator('.span').count()) <= 200);

@@ -19,7 +19,7 @@ const ARGS = [
 ];
 
 /** How long a condition may take to come true. Not a measure: a machine may be busy. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 
 export function launch() {
   if (!EXECUTABLE) throw new Error('there is no Chromium here: install it, or set CHROMIUM to its path');

@@ -91,6 +91,12 @@ export class Server {
     return this.ask('/api/events', { method: 'POST', body, headers: { 'content-type': 'application/x-ndjson' } });
   }
 
+  /** Until lists and sums have all that was written. Each request waits for them, up to 5 s. */
+  async folded() {
+    const { head } = await this.ask('/api/events/history?limit=1');
+    while ((await this.ask('/api/sessions?limit=1')).head < head);
+  }
+
   /** The whole log of a session, without deltas. @param {string} session @returns {Promise<Wire.Event[]>} */
   async log(session) {
     /** @type {Wire.Event[]} */

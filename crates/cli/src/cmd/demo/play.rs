@@ -50,6 +50,7 @@ async fn run(recording: &'static Recording, spool: &Arc<Spool>, speed: f64) -> a
         session: Some(session.clone()),
         prompt: told.as_ref().and_then(|told| told.prompt.clone()),
         resumed: told.is_some_and(|told| told.resumed),
+        ..Context::default()
     };
     let plan = record::Plan {
         adapter: (recording.spec().make)(context),

@@ -69,6 +69,7 @@ pub(super) fn plan(args: &Run) -> anyhow::Result<Plan> {
         session: session.clone(),
         prompt: command.as_ref().and_then(|command| command.prompt.clone()),
         resumed: command.as_ref().is_some_and(|command| command.resumed),
+        ..Context::default()
     };
     let adapter = match spec {
         Some(spec) => (spec.make)(context),
