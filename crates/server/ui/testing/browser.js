@@ -98,9 +98,14 @@ export async function read(page) {
     const rows = new Map();
     for (let still = 0; still < 3; ) {
       await frame();
+      /** @type {Map<string, number>} */
+      const twice = new Map();
       for (const row of /** @type {NodeListOf<HTMLElement>} */ (main.querySelectorAll('.item'))) {
+        // One that is there twice is told twice.
+        const key = row.dataset.key ?? '';
+        twice.set(key, (twice.get(key) ?? 0) + 1);
         const seqs = (row.dataset.seqs ?? '').split(' ').filter(Boolean).map(Number);
-        rows.set(row.dataset.key ?? '', { seqs, text: textOf(row) });
+        rows.set(`${key} ${twice.get(key)}`, { seqs, text: textOf(row) });
       }
       const [before, height] = [main.scrollTop, main.scrollHeight];
       main.scrollTop += main.clientHeight / 2;
