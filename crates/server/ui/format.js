@@ -109,3 +109,6 @@ export const plain = (text) => text.replace(TERMINAL, '').replace(HIDDEN, shown)
 
 /** @param {string} text */
 export const oneLine = (text) => plain(text).replace(/\s+/g, ' ').trim();
+
+/** What a session is called: its title, or its id, which is a foreign text as well. @param {string | null | undefined} title @param {string} id */
+export const nameOf = (title, id) => oneLine(title ?? '') || oneLine(id);

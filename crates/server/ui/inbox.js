@@ -54,6 +54,7 @@ export class Inbox extends Shared {
   /** Counts changes of the sessions that are looked after. */ #changed = signal(0);
   /** @type {(() => void)[]} */ #unwatch = [];
   /** Approvals that were decided while this page looked: one that is asked again is not pending again. @type {Set<string>} */ #over = new Set();
+  /** An approval that the reader has answered too late: somebody's answer was first. @type {import('@preact/signals-core').Signal<Approval | null>} */ late = signal(null);
   /** Counts what comes, and of it what changes runs, and what is used: who asks the server for these asks anew. */ beat = signal(0);
   ran = signal(0);
   spent = signal(0);
@@ -188,6 +189,12 @@ export class Inbox extends Shared {
   /** Takes in what the server has answered of an approval: it may be ahead of the stream. @param {Wire.Approval} said */
   settle(said) {
     if (said.state !== 'pending' && this.pending.value.has(said.id)) this.#put(approvalOf(said));
+  }
+
+  /** The same, where the reader's own answer came second. @param {Wire.Approval} said */
+  lost(said) {
+    this.settle(said);
+    this.late.value = approvalOf(said);
   }
 
   /** @param {Wire.Event} event */

@@ -1,7 +1,7 @@
 // Notifications of the browser: what newly waits for a person is told while nobody looks at the page, where that was asked for.
 
 import { effect, signal } from '@preact/signals-core';
-import { oneLine } from './format.js';
+import { nameOf, oneLine } from './format.js';
 import { hashOf, sessionHash } from './route.js';
 
 /** Where a browser keeps that they are wanted. */
@@ -33,7 +33,7 @@ export async function toggleNotifying() {
 
 /** @param {import('./inbox.js').Inbox} inbox @returns {Waiting[]} */
 function waitingIn(inbox) {
-  const name = (/** @type {string} */ id) => oneLine(inbox.titleOf(id)) || id;
+  const name = (/** @type {string} */ id) => nameOf(inbox.titleOf(id), id);
   const asks = inbox.approvals.value.map((approval) => ({
     id: approval.id,
     title: `${oneLine(approval.tool) || 'A tool'} waits for you`,

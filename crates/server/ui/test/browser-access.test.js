@@ -120,7 +120,7 @@ test('a share link shows its session live, read-only, and nothing else, and leav
   const guest = await context.newPage();
   /** @type {string[]} */
   const asked = [];
-  guest.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  guest.on('request', (request) => asked.push(request.url()));
   await guest.goto(`${server.url}/#share=${secret}`);
   await guest.getByText('Shown to you').first().waitFor();
   await guest.getByText('Shared with you').waitFor();
@@ -139,8 +139,22 @@ test('a share link shows its session live, read-only, and nothing else, and leav
   await guest.reload();
   await guest.getByText('And what comes later').waitFor();
   assert.equal(await guest.getByText('A secret of others').count(), 0);
-  const paths = new Set(asked.filter((path) => path.startsWith('/api/')));
+  // In each of its views, and searched.
+  for (const [name, seen] of [['Timeline', '.span.turn'], ['Replay', '[data-place]'], ['Conversation', '.item.message']]) {
+    await guest.getByRole('navigation').getByRole('link', { name }).click();
+    await guest.locator(seen).first().waitFor();
+  }
+  await guest.getByRole('searchbox').fill('you');
+  await guest.getByRole('status').filter({ hasText: '1 find' }).waitFor();
+  await guest.getByRole('searchbox').fill('secret');
+  await guest.getByRole('status').filter({ hasText: '0 finds' }).waitFor();
+  await guest.getByRole('button', { name: 'Raw' }).click();
+  await guest.locator('.item.raw').first().waitFor();
+  await guest.goto(`${server.url}/#/`);
+  await guest.getByText('And what comes later').waitFor();
+  const paths = new Set(asked.map((url) => new URL(url).pathname).filter((path) => path.startsWith('/api/')));
   for (const path of paths) assert.match(path, /^\/api\/(me|events\/history|sessions\/mine(\/.*)?)$/);
+  for (const query of asked.filter((url) => url.includes('session_id='))) assert.equal(new URL(query).searchParams.get('session_id'), 'mine');
   assert.deepEqual(await context.cookies(), cookie);
   await page.reload();
   await page.getByRole('region', { name: 'Devices' }).waitFor();
@@ -151,8 +165,36 @@ test('a share link shows its session live, read-only, and nothing else, and leav
   await guest.getByText('This link shows nothing any more').waitFor();
   await guest.getByRole('button', { name: 'Close it' }).click();
   await guest.locator('nav').waitFor();
-  quiet();
+  // The guest was told once that the link is gone.
+  quiet(REFUSED);
   await context.close();
+});
+
+test('whoever takes the secret out of a share link can ask for nothing else by it', async () => {
+  const [mine, other] = [producer('lent'), producer('kept', 'hidden one')];
+  const task = other.event('task_start', { task: 'a secret task' });
+  await server.publish(mine.start(), mine.turn('Lent'), other.start(), other.turn('A secret'), other.message('secret words'), other.ask('ask-kept', 'Bash', { command: 'secret' }), task);
+  await server.publish({ type: 'note', source: 'ops', data: { text: 'a secret of nobody' } });
+  await server.post('/api/agent/sync?agent=hidden%20one', { capabilities: ['message'], state: 'idle' });
+  const { url } = await server.post('/api/sessions/lent/share', {});
+  const headers = { authorization: `Bearer ${decodeURIComponent(url.split('#share=')[1])}` };
+  /** @param {string} path @param {RequestInit} [init] */
+  const ask = async (path, init) => {
+    const response = await fetch(server.url + path, { headers, ...init });
+    return { status: response.status, text: await response.text() };
+  };
+  assert.match((await ask('/api/sessions/lent')).text, /Lent/);
+  const open = ['state', 'sessions', 'events/history?after=0', 'events/history?before=999999&q=secret', 'agents', 'agents/hidden%20one', 'usage?by=agent', 'usage?by=session', 'runs'];
+  const closed = ['sessions/kept', 'sessions/kept/turns', 'sessions/kept/tool-calls', 'sessions/kept/export', 'events/history?after=0&session_id=kept', 'events?session_id=kept', 'runs/kept', 'approvals', 'approvals/ask-kept', 'commands', 'tokens'];
+  for (const path of [...open, ...closed]) {
+    const { status, text } = await ask(`/api/${path}`);
+    assert.doesNotMatch(text, /secret|"kept"|"hidden one"/, path);
+    if (closed.includes(path)) assert.equal(status, 403, `${path}: ${text}`);
+  }
+  for (const path of ['events', 'commands', 'approvals/ask-kept/decision', 'sessions/lent/share', 'tokens', 'pairing-codes', 'chat', 'agent/sync?agent=x']) {
+    const { status, text } = await ask(`/api/${path}`, { method: 'POST', body: '{}', headers: { ...headers, 'content-type': 'application/json' } });
+    assert.equal(status, 403, `${path}: ${text}`);
+  }
 });
 
 test('a session is shared from its view by a link that needs no sign-in, is listed, and is taken back', async () => {
@@ -171,7 +213,7 @@ test('a session is shared from its view by a link that needs no sign-in, is list
   await guest.page.getByText('Look at this').first().waitFor();
   assert.deepEqual(await guest.context.cookies(), []);
   await page.getByRole('dialog').getByRole('link', { name: 'Access' }).click();
-  const row = page.getByRole('region', { name: 'Share links' }).locator('.token');
+  const row = page.getByRole('region', { name: 'Share links' }).locator('.token', { hasText: 'Look at this' });
   await row.getByText('read:session:for all').waitFor();
   await row.getByRole('button', { name: 'Revoke…' }).click();
   await row.getByRole('button', { name: 'Revoke for good' }).click();

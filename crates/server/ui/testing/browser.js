@@ -27,20 +27,30 @@ export function launch() {
 }
 
 /**
- * A fresh browser profile with one page, and what its console complained of.
+ * A fresh browser profile with one page, and what the console of any of its pages complained of; a dialog, and a request to any other
+ * host, is a complaint as well.
  * @param {import('playwright-core').Browser} browser
  * @param {import('playwright-core').BrowserContextOptions} [options]
  */
 export async function visitor(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
   context.setDefaultTimeout(PATIENCE_MS);
-  const page = await context.newPage();
   /** @type {string[]} */
   const complaints = [];
-  page.on('console', (message) => {
+  context.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(`${message.text()} (${message.location().url})`);
   });
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  context.on('weberror', (error) => complaints.push(String(error.error())));
+  // Of the page itself there are none: they would be somebody else's words at work.
+  context.on('dialog', (dialog) => {
+    complaints.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss().catch(() => {});
+  });
+  context.on('request', (request) => {
+    const { protocol, hostname } = new URL(request.url());
+    if (/^(http|ws)s?:$/.test(protocol) && hostname !== '127.0.0.1') complaints.push(`a request to elsewhere: ${request.url().slice(0, 200)}`);
+  });
+  const page = await context.newPage();
   /** @param {RegExp} [expected] what the browser itself logs of a request that was meant to fail */
   const quiet = (expected) => {
     const left = complaints.filter((text) => !expected?.test(text));
@@ -61,11 +71,12 @@ export async function reconnect(page) {
 }
 
 /**
- * Places of all events that a session shows, in its order: as a reader sees them who goes to the beginning and reads down to the end.
+ * The rows of a session in their order, as a reader sees them who goes to the beginning and reads down to the end: the places of each
+ * one's events, and what is said in it, without times of the day.
  * @param {import('playwright-core').Page} page
- * @returns {Promise<number[]>}
+ * @returns {Promise<{ seqs: number[], text: string }[]>}
  */
-export async function walk(page) {
+export async function read(page) {
   await page.locator('main').evaluate(async (main) => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     // A row that has the focus stays in the page: it would be seen before those above it.
@@ -81,16 +92,32 @@ export async function walk(page) {
   });
   return page.locator('main').evaluate(async (main) => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-    /** @type {Map<string, string>} */
+    const textOf = (/** @type {Element} */ row) => {
+      const copy = /** @type {Element} */ (row.cloneNode(true));
+      for (const time of copy.querySelectorAll('time')) time.remove();
+      return copy.textContent ?? '';
+    };
+    /** @type {Map<string, { seqs: number[], text: string }>} */
     const rows = new Map();
     for (let still = 0; still < 3; ) {
       await frame();
-      for (const row of /** @type {NodeListOf<HTMLElement>} */ (main.querySelectorAll('.item'))) rows.set(row.dataset.key ?? '', row.dataset.seqs ?? '');
+      /** @type {Map<string, number>} */
+      const twice = new Map();
+      for (const row of /** @type {NodeListOf<HTMLElement>} */ (main.querySelectorAll('.item'))) {
+        // One that is there twice is told twice.
+        const key = row.dataset.key ?? '';
+        twice.set(key, (twice.get(key) ?? 0) + 1);
+        const seqs = (row.dataset.seqs ?? '').split(' ').filter(Boolean).map(Number);
+        rows.set(`${key} ${twice.get(key)}`, { seqs, text: textOf(row) });
+      }
       const [before, height] = [main.scrollTop, main.scrollHeight];
       main.scrollTop += main.clientHeight / 2;
       await frame();
       still = main.scrollTop === before && main.scrollHeight === height && !main.querySelector('.edge ~ .edge') ? still + 1 : 0;
     }
-    return [...rows.values()].flatMap((seqs) => seqs.split(' ').filter(Boolean).map(Number));
+    return [...rows.values()];
   });
 }
+
+/** The places alone. @param {import('playwright-core').Page} page */
+export const walk = async (page) => (await read(page)).flatMap(({ seqs }) => seqs);

@@ -73,7 +73,7 @@ function Agent({ agent, inbox }) {
     </div>
     ${(actions.length > 0 || agent.sessions.length > 0) &&
     html`<div class="aside">
-      ${agent.sessions.map(({ id, state }) => html`<a key=${id} href=${`#/session/${encodeURIComponent(id)}`}><bdi>${id.slice(0, 13)}</bdi>${state && ` ${oneLine(state)}`}</a>`)}
+      ${agent.sessions.map(({ id, state }) => html`<a key=${id} href=${`#/session/${encodeURIComponent(id)}`}><bdi>${oneLine(id).slice(0, 13)}</bdi>${state && ` ${oneLine(state)}`}</a>`)}
       <span class="choices">
         ${actions.map(
           (action) =>

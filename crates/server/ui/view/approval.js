@@ -41,6 +41,7 @@ export function ApprovalCard({ approval: asked }) {
     html`<p class="label changed">Approved with these arguments instead</p>
       <${Asked} args=${approval.changed} bound=${DECIDED} />`}
     ${approval.message && html`<${Clip} class="said" text=${approval.message} ...${DECIDED} />`}
+    ${inbox.late.value?.id === approval.id && html`<p class="notice" role="alert">Your answer came second, and changed nothing.</p>`}
     ${open && html`<${Prompt} approval=${approval} inbox=${inbox} />`}
   </div>`;
 }
@@ -64,7 +65,7 @@ function useDecided(asked, isOut) {
 }
 
 /** @param {Approval} approval */
-function verdict({ state, by, always }) {
+export function verdict({ state, by, always }) {
   if (!state) return 'cannot be decided: it has no id';
   const who = by === 'rule' ? ' by the rule of this session' : by ? ` by ${oneLine(by)}` : '';
   return `${oneLine(state)}${who}${always ? ', and from now on' : ''}`;

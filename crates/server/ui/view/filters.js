@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import * as api from '../api.js';
 import { ApiError } from '../api.js';
-import { count } from '../format.js';
+import { count, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { GROUPS, look, wholeTypes } from '../look.js';
 
@@ -39,7 +39,7 @@ function Tools({ live, looking, to }) {
   if (looking.tool) seen.current.add(looking.tool);
   return html`<select aria-label="Tool" value=${looking.tool} onChange=${(/** @type {any} */ event) => to({ tool: event.target.value, kinds: [], at: 0 })}>
     <option value="">Any tool</option>
-    ${[...seen.current].sort().map((tool) => html`<option key=${tool} value=${tool}>${tool}</option>`)}
+    ${[...seen.current].sort().map((tool) => html`<option key=${tool} value=${tool}>${oneLine(tool)}</option>`)}
   </select>`;
 }
 

@@ -1,7 +1,7 @@
 // One session of the fleet, at a glance.
 
 import { argumentOf } from '../about.js';
-import { ago, count, full, money, now, oneLine, short, whole } from '../format.js';
+import { ago, count, full, money, nameOf, now, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { usageOf } from '../loose.js';
 import { sessionHash } from '../route.js';
@@ -11,7 +11,7 @@ import { State } from './state.js';
 /** @param {{ summary: import('../summary.js').Summary, asked: import('../approval.js').Approval | undefined, onOpen: () => void }} props `asked`: what it waits for */
 export function FleetRow({ summary, asked, onOpen }) {
   const s = summary.session.value;
-  const name = oneLine(s.title ?? '') || s.id;
+  const name = nameOf(s.title, s.id);
   const last = oneLine(s.last_text ?? '');
   const doing = asked ? `${oneLine(asked.tool)} ${oneLine(argumentOf(asked.args))}` : oneLine(s.doing?.target ?? '') || oneLine(s.doing?.tool ?? '');
   const agent = s.agent ?? s.source ?? '';

@@ -1,14 +1,14 @@
 // The inbox: what waits for a person, over all sessions, to be answered from here.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ago, now, oneLine } from '../format.js';
+import { ago, nameOf, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { isShortcut, press } from '../keys.js';
 import { notifying, toggleNotifying } from '../notify.js';
 import { questionsOf } from '../question.js';
 import { mayControl } from '../rights.js';
 import { title } from '../title.js';
-import { ApprovalCard } from './approval.js';
+import { ApprovalCard, verdict } from './approval.js';
 import { Around } from './around.js';
 import { Bulk } from './bulk.js';
 import { Command } from './command.js';
@@ -43,6 +43,7 @@ function Notify() {
 function List({ inbox }) {
   const [approvals, needs, trouble] = [inbox.approvals.value, inbox.needs.value, inbox.trouble.value];
   const list = useRef(/** @type {HTMLDivElement | null} */ (null));
+  useEffect(() => () => void (inbox.late.value = null), []);
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   // Of those that are still there: what was answered elsewhere is not answered again.
   const chosen = approvals.filter(({ id }) => selected.has(id)).map(({ id }) => id);
@@ -50,8 +51,9 @@ function List({ inbox }) {
   const select = (/** @type {string} */ id) => setSelected((before) => toggled(before, id));
   useKeys(list);
   useLeft(list, approvals);
-  if (approvals.length + needs.length + trouble.length === 0) return html`<${Empty} inbox=${inbox} />`;
+  if (approvals.length + needs.length + trouble.length === 0) return html`<${Late} inbox=${inbox} /><${Empty} inbox=${inbox} />`;
   return html`<div ref=${list}>
+    <${Late} inbox=${inbox} />
     ${approvals.length > 0 &&
     html`<section aria-label="Approvals">
       <h2>
@@ -74,6 +76,12 @@ function List({ inbox }) {
 /** A question has no answer that fits several. @param {import('../inbox.js').Inbox} inbox @param {import('../approval.js').Approval} approval */
 const isChoosable = (inbox, { session, tool, args }) => mayControl(inbox.me.value, session) && questionsOf(tool, args).length === 0;
 
+/** What the reader has answered too late has left already: what became of it is said here. @param {{ inbox: import('../inbox.js').Inbox }} props */
+function Late({ inbox }) {
+  const late = inbox.late.value;
+  return late && html`<p class="notice" role="alert"><bdi>${oneLine(late.tool)}</bdi> was <bdi>${verdict(late)}</bdi> before: your answer came second, and changed nothing.</p>`;
+}
+
 /** @param {Set<string>} before @param {string} id */
 function toggled(before, id) {
   const after = new Set(before);
@@ -85,7 +93,7 @@ function toggled(before, id) {
  * @param {{ approval: import('../approval.js').Approval, inbox: import('../inbox.js').Inbox, selected: boolean, onSelect: () => void }} props
  */
 function Ask({ approval, inbox, selected, onSelect }) {
-  const name = oneLine(inbox.titleOf(approval.session)) || approval.session;
+  const name = nameOf(inbox.titleOf(approval.session), approval.session);
   const tool = oneLine(approval.tool);
   return html`<li class="ask ${selected ? 'selected' : ''}" data-ask=${approval.id} tabindex="-1" aria-label=${`${tool} in ${name}`}>
     <p class="line">
@@ -113,7 +121,7 @@ function Sessions({ name, summaries }) {
 /** @param {{ summary: import('../summary.js').Summary }} props */
 function Waiting({ summary }) {
   const s = summary.session.value;
-  const name = oneLine(s.title ?? '') || s.id;
+  const name = nameOf(s.title, s.id);
   const last = oneLine(s.last_text ?? '');
   return html`<li class="ask" data-ask=${s.id} tabindex="-1">
     <a class="row brief" data-open tabindex="-1" href=${`#/session/${encodeURIComponent(s.id)}`}>

@@ -48,6 +48,7 @@ export function Prompt({ approval, inbox }) {
     if (idle) return;
     setBusy(true);
     setFailed('');
+    inbox.late.value = null;
     try {
       inbox.settle(await api.decide(approval.id, decision));
     } catch (error) {
@@ -78,8 +79,9 @@ export function Prompt({ approval, inbox }) {
 function refused(error, inbox) {
   const found = isObject(error.details.approval) ? error.details.approval : error.details;
   if (error.code === 'conflict' && typeof found.id === 'string') {
-    inbox.settle(/** @type {Wire.Approval} */ (/** @type {unknown} */ (found)));
-    return 'Something else was decided first.';
+    // Told where it is shown: what decides it has left by then.
+    inbox.lost(/** @type {Wire.Approval} */ (/** @type {unknown} */ (found)));
+    return '';
   }
   return `Not decided: ${error.message}.`;
 }

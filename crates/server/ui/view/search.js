@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import * as api from '../api.js';
 import { ApiError } from '../api.js';
 import { excerptOf, wordsOf } from '../excerpt.js';
-import { ago, count, full, minute, now, oneLine } from '../format.js';
+import { ago, count, full, minute, nameOf, now, oneLine } from '../format.js';
 import { html } from '../html.js';
 import { useLoaded } from '../loaded.js';
 import { filter, sessionHash } from '../route.js';
@@ -141,7 +141,7 @@ function Form({ q, type, within, titleOf }) {
       ${KINDS.map(([kinds, name]) => html`<option key=${kinds} value=${kinds} selected=${kinds === type}>${name}</option>`)}
     </select>
     <button>Search</button>
-    ${within && html`<button type="button" class="quiet" onClick=${() => filter({ session: '' })}>in <bdi>${oneLine(titleOf(within)) || within}</bdi> ×</button>`}
+    ${within && html`<button type="button" class="quiet" onClick=${() => filter({ session: '' })}>in <bdi>${nameOf(titleOf(within), within)}</bdi> ×</button>`}
   </form>`;
 }
 
@@ -163,7 +163,7 @@ function Results({ found, words, q, titleOf }) {
 function Result({ event, words, q, titleOf }) {
   const pieces = useMemo(() => excerptOf(event.data, words), [event, words]);
   const id = event.session_id;
-  const name = id ? oneLine(titleOf(id)) || id : 'no session';
+  const name = id ? nameOf(titleOf(id), id) : 'no session';
   const inside = html`<span class="kind">${event.type.replaceAll('_', ' ')}</span>
     <span class="what">
       <bdi class="title">${name}</bdi>

@@ -1,7 +1,7 @@
 // One session: its events live, following the end like a terminal until the reader scrolls up.
 
 import { useEffect, useMemo } from 'preact/hooks';
-import { ago, count, full, money, now, oneLine, whole } from '../format.js';
+import { ago, count, full, money, nameOf, now, oneLine, whole } from '../format.js';
 import { html } from '../html.js';
 import { LiveSession } from '../live.js';
 import { isShortcut, press } from '../keys.js';
@@ -44,7 +44,7 @@ export function SessionPage({ id, query, session }) {
 /** @param {{ live: LiveSession }} props */
 export function Title({ live }) {
   const session = live.summary.value?.session.value;
-  const name = oneLine(session?.title ?? '') || live.id;
+  const name = nameOf(session?.title, live.id);
   useEffect(() => {
     title.value = `${name} · Turnwire`;
   }, [name]);
@@ -60,7 +60,7 @@ export function Facts({ live }) {
   const tokens = usage && `${whole(usage.input + usage.read + usage.written)} in · ${whole(usage.output)} out`;
   return html`<section class="facts" aria-label="Session">
     <${State} state=${s.state} tool=${summary.tool.value} />
-    <bdi>${[s.agent ?? s.source, s.model].filter(Boolean).join(' · ')}</bdi>
+    <bdi>${[s.agent ?? s.source, s.model].filter(Boolean).map((word) => oneLine(word ?? '')).join(' · ')}</bdi>
     <span>${count(s.turns, 'turn')}</span>
     <span>${count(s.tool_calls, 'tool call')}</span>
     ${s.errors > 0 && html`<span class="errors">${count(s.errors, 'error')}</span>`}

@@ -1,5 +1,6 @@
 // A session's state: a word, and a mark that shows from afar whether it moves.
 
+import { oneLine } from '../format.js';
 import { html } from '../html.js';
 
 /** @type {Record<string, string>} */
@@ -20,5 +21,5 @@ const WORDS = { running_tool: 'running tool', needs_approval: 'needs approval', 
 /** @param {{ state: string, tool?: string }} props */
 export function State({ state, tool }) {
   const word = state === 'running_tool' && tool ? `running ${tool}` : (WORDS[state] ?? state);
-  return html`<span class="state ${TONES[state] ?? ''}" data-state=${state}><i class="dot" aria-hidden="true"></i><bdi>${word}</bdi></span>`;
+  return html`<span class="state ${TONES[state] ?? ''}" data-state=${state}><i class="dot" aria-hidden="true"></i><bdi>${oneLine(word)}</bdi></span>`;
 }

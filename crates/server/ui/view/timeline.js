@@ -67,7 +67,7 @@ function Bars({ live, query }) {
       <button class="quiet" title="Everything (0)" aria-pressed=${axis.isWhole} onClick=${act.fit}>Fit</button>
       <${Told} live=${live} placed=${placed} />
     </div>
-    <div class="chart" ref=${chart.box} onScroll=${chart.onScroll} tabindex="-1">
+    <div class="chart" ref=${chart.box} onScroll=${chart.onScroll} tabindex="0" role="group" aria-label="Chart">
       <div class="lanes" style=${{ height: `${heightOf(lanes)}px` }}>
         <canvas ref=${chart.canvas} role="img" aria-label="The bars of the list below, on a time axis" ...${chart.handlers}></canvas>
       </div>

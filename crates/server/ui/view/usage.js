@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import * as api from '../api.js';
-import { count, duration, full, money, oneLine, short, whole } from '../format.js';
+import { count, duration, full, money, nameOf, oneLine, short, whole } from '../format.js';
 import { html } from '../html.js';
 import { useLoaded } from '../loaded.js';
 import { filter, hashOf, sessionHash } from '../route.js';
@@ -72,7 +72,7 @@ export function UsagePage({ session, query }) {
           <span class="soft">by</span>
           ${BYS.map((name) => html`<${Choice} key=${name} name="by" value=${name} says=${name} chosen=${by} />`)}
           ${agent && html`<button class="quiet" onClick=${() => filter({ agent: '' })}>of <bdi>${oneLine(agent)}</bdi> ×</button>`}
-          ${within && html`<button class="quiet" onClick=${() => filter({ session: '' })}>of <bdi>${oneLine(session.inbox.titleOf(within)) || within}</bdi> ×</button>`}
+          ${within && html`<button class="quiet" onClick=${() => filter({ session: '' })}>of <bdi>${nameOf(session.inbox.titleOf(within), within)}</bdi> ×</button>`}
         </div>
         ${error && (value ? html`<p class="notice" role="alert">${error.message}</p>` : html`<${Failure} error=${error} />`)}
         ${value && html`<${Told} told=${value} by=${by} window=${window} inbox=${session.inbox} />`}
