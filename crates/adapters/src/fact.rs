@@ -1,10 +1,10 @@
-//! Ids that are made of the fact itself: whoever reads it again, or in another process, writes the same event.
+//! Ids of events that are made of what identifies the fact in its source: who reads the same again writes nothing twice.
 
 use sha2::{Digest, Sha256};
 use turnwire_proto::EventId;
 
-/// A UUID v8 (RFC 9562, 5.8) of these parts' hash; equal parts of another `domain` have another one.
-pub(crate) fn id<'a>(domain: &str, parts: impl IntoIterator<Item = &'a str>) -> EventId {
+/// A UUID v8 (RFC 9562, 5.8) of these parts' hash. The domain keeps sources apart that name things alike.
+pub(crate) fn id<'a>(domain: &str, parts: impl IntoIterator<Item = &'a &'a str>) -> EventId {
     let mut hash = Sha256::new();
     hash.update(domain.as_bytes());
     for part in parts {

@@ -16,10 +16,11 @@ use turnwire_proto::{Defaults, Empty, EventId, Json, Kind, Name, NewEvent, Objec
 pub use answer::{Verdict, answer};
 pub use claude::claude;
 
-use crate::{fact::id, fit, scribe::with};
+use crate::{fact, fit, scribe::with};
 
-/// What sets these ids apart from those of other sources.
+/// What the ids of events are made for here.
 const DOMAIN: &str = "turnwire hook";
+
 /// The session of payloads that name none.
 pub const NO_SESSION: &str = "hooks-without-a-session";
 
@@ -112,7 +113,7 @@ impl<'a> Sheet<'a> {
     /// The same id for whoever tells of the same thing.
     fn keyed(&self, kind: &Kind, key: &[&str]) -> EventId {
         let own = [self.session.as_str(), kind.as_str()];
-        id(DOMAIN, own.iter().chain(key).copied())
+        fact::id(DOMAIN, own.iter().chain(key))
     }
 
     /// The same id for each try of this delivery.
@@ -120,7 +121,7 @@ impl<'a> Sheet<'a> {
         self.unkeyed += 1;
         let delivery = self.delivery.id.to_string();
         let number = self.unkeyed.to_string();
-        id(DOMAIN, [&*delivery, &*number])
+        fact::id(DOMAIN, [&*delivery, &*number].iter())
     }
 
     /// Writes an event that is known by `key`, in its session and of its kind; one without a key by its delivery.
