@@ -57,8 +57,9 @@ impl Vendor {
     }
 }
 
-/// What sets these ids apart from those of other sources.
+/// What the ids of events are made for here.
 const DOMAIN: &str = "turnwire hook";
+
 /// The session of payloads that name none.
 pub const NO_SESSION: &str = "hooks-without-a-session";
 

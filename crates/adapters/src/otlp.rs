@@ -155,7 +155,7 @@ impl Vendor {
     const fn names(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Claude => ("claude-otlp", Some("claude-code")),
-            Self::Codex => ("codex-otlp", Some("codex")),
+            Self::Codex => ("codex-otlp", Some("codex-cli")),
             Self::Gemini => ("gemini-otlp", Some("gemini-cli")),
             Self::Other => ("otlp", None),
         }

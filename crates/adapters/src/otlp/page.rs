@@ -124,7 +124,7 @@ impl Page<'_> {
 
     fn next_id(&mut self) -> EventId {
         self.count += 1;
-        fact::id(DOMAIN, [&*self.digest, &self.count.to_string()])
+        fact::id(DOMAIN, [&*self.digest, &*self.count.to_string()])
     }
 
     fn write_as<T: Serialize>(&mut self, id: EventId, kind: Kind, body: &T, more: &[(&'static str, Option<Json>)]) {

@@ -76,7 +76,11 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
             false => Some(server.pairing_code().await?.code().to_owned()),
         };
         let base = reachable(&ready.url, args.listen, &args.allow_host);
-        out::print(&greeting(&base, &ready.data_dir, link.as_deref(), Paint::stdout()))?;
+        let mut greeting = greeting(&base, &ready.data_dir, link.as_deref(), Paint::stdout());
+        if let Some(url) = &ready.otlp_grpc {
+            greeting.push_str(&format!("\n  otlp    {url} (gRPC)"));
+        }
+        out::print(&greeting)?;
     }
     let code = ends.first().await;
     if !args.json {

@@ -133,10 +133,15 @@ async fn take(
     };
     let told = if aside {
         let waiting = timeout(app.limits().body_time, DECODING.acquire()).await;
-        let Ok(Ok(_place)) = waiting else {
+        let Ok(Ok(place)) = waiting else {
             return Err(Refusal::new(Code::Overloaded, "too many OTLP requests are being read"));
         };
-        let decoded = tokio::task::spawn_blocking(decode).await;
+        // It goes on to its end also when whoever asked has gone, and holds its place until then.
+        let work = move || {
+            let _place = place;
+            decode()
+        };
+        let decoded = tokio::task::spawn_blocking(work).await;
         decoded.map_err(|_| Refusal::new(Code::Internal, "the server failed at reading this request"))??
     } else {
         decode()?
