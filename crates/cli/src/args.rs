@@ -124,7 +124,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "TURNWIRE_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
     /// The configuration file [default: turnwire.toml in the data directory, where there is one]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, env = "TURNWIRE_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Print {"url","pid","data_dir","epoch"} in one line when it is ready, and nothing else
     #[arg(long)]
