@@ -16,6 +16,8 @@ mod claude_chat;
 #[cfg(test)]
 mod claude_hooks;
 #[cfg(test)]
+mod claude_joined;
+#[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
 mod cutting;
