@@ -160,7 +160,7 @@ mod tests {
             ),
             (
                 How::GeminiGate,
-                allow(arguments.clone()),
+                allow(arguments),
                 r#"{"hookSpecificOutput":{"hookEventName":"BeforeTool","tool_input":{"command":"ls"}}}"#,
             ),
             (
