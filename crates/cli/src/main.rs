@@ -3,6 +3,7 @@
 mod args;
 mod clean;
 mod cmd;
+mod config_file;
 mod exit;
 mod gateway;
 mod out;

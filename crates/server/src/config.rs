@@ -8,6 +8,8 @@ use std::{
 
 use turnwire_proto::limits;
 
+pub use turnwire_redact::OwnPattern;
+
 pub use crate::notify::{InvalidTarget, NotifyConfig, Token};
 
 /// All of it.
@@ -27,6 +29,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What is kept.
     pub retention: RetentionConfig,
+    /// What is a secret beside what everybody knows as one.
+    pub redact: Vec<OwnPattern>,
     /// Who is told that an agent waits.
     pub notify: NotifyConfig,
     /// Bounds on everything that comes from outside.
@@ -45,6 +49,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             retention: RetentionConfig::default(),
+            redact: Vec::new(),
             notify: NotifyConfig::default(),
             limits: Limits::default(),
         }

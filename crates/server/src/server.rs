@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     control::Control,
     deliver::{Front, Reactor, serve},
+    door::{Door, DoorError},
     http::{app, guard},
     hub::Hub,
     notify::{self, InvalidTarget},
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A name that no host has, or what is no origin.
     #[error("{flag}: {0}", flag = .0.flag())]
     Policy(#[from] guard::InvalidPolicy),
+    /// What is written cannot be kept free of secrets.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// Somebody cannot be notified.
     #[error(transparent)]
     Notify(#[from] InvalidTarget),
@@ -125,7 +129,10 @@ impl Server {
         let dir = config.data_dir.clone();
         private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
         let cached = Cached::new(log, config.limits.ring_bytes).await;
-        let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
+        let cached = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
+        // From here on there is no log but behind the door.
+        let door = Door::open(cached, &dir, &config.redact, metrics.clone())?;
+        let log: Arc<dyn Log> = Arc::new(door.clone());
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let targets = config.notify.targets(&format!("http://{address}"))?;
         let kv = open_kv(&config, &dir).await?;
@@ -138,7 +145,7 @@ impl Server {
         let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
             .map_err(|source| io("start delivery", source))?;
         let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
-        let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
+        let hub = Hub::new(door.clone(), metrics.clone(), reactor.bell());
         let mut policy = guard::Policy::new(address);
         for host in &config.allowed_hosts {
             policy = policy.allow_host(host)?;
@@ -147,7 +154,7 @@ impl Server {
             policy = policy.allow_origin(origin)?;
         }
         let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
-        let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
+        let control = Control::start(door, views.clone(), metrics.clone(), limits, tasks.clone());
         if let Some(kv) = kv {
             let parts = notify::Parts {
                 log: log.clone(),

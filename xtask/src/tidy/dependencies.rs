@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("turnwire-log", &["turnwire-proto"]),
     ("turnwire-adapters", &["turnwire-proto"]),
     ("turnwire-formats", &["turnwire-proto"]),
+    ("turnwire-redact", &["turnwire-proto"]),
     ("turnwire-client", &["turnwire-proto"]),
     (
         "turnwire-runner",
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-log",
             "turnwire-adapters",
             "turnwire-formats",
+            "turnwire-redact",
         ],
     ),
     (
@@ -32,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-adapters",
             "turnwire-formats",
             "turnwire-client",
+            "turnwire-redact",
             "turnwire-runner",
             "turnwire-server",
         ],
@@ -59,7 +62,7 @@ const ONLY_UNDER: &[(&str, &[&str])] = &[
 
 /// Crates that do no I/O, so that none of these may be under them, not even in tests.
 const PURE: (&[&str], &[&str]) = (
-    &["turnwire-proto", "turnwire-adapters", "turnwire-formats"],
+    &["turnwire-proto", "turnwire-adapters", "turnwire-formats", "turnwire-redact"],
     &["tokio", "hyper", "reqwest", "rustix", "futures-util"],
 );
 

@@ -15,6 +15,7 @@ pub use subscription::{Start, Subscription};
 
 use crate::{
     auth::{Admin, Chat, Grant, Publish, Read},
+    door::Door,
     http::Refusal,
     observe::Metrics,
     retention,
@@ -24,14 +25,22 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Hub {
     log: Arc<dyn Log>,
+    /// What is published goes through it by hand: its place in the log's queue is told before it is written.
+    door: Door,
     metrics: Arc<Metrics>,
     /// Wakes readers of everything; rung once for all of them. See `deliver::bell`.
     bell: watch::Receiver<Seq>,
 }
 
 impl Hub {
-    pub(crate) fn new(log: Arc<dyn Log>, metrics: Arc<Metrics>, bell: watch::Receiver<Seq>) -> Self {
-        Self { log, metrics, bell }
+    pub(crate) fn new(door: Door, metrics: Arc<Metrics>, bell: watch::Receiver<Seq>) -> Self {
+        let log = Arc::new(door.clone());
+        Self {
+            log,
+            door,
+            metrics,
+            bell,
+        }
     }
 
     /// Appends a batch, all or none of it. `queued` is set when the batch has its place behind those before it.
@@ -55,7 +64,8 @@ impl Hub {
                 }
             }
         }
-        let mut append = self.log.append(batch);
+        let admitted = self.door.admit(batch);
+        let mut append = std::pin::pin!(self.door.append(&admitted));
         let first = poll!(append.as_mut());
         queued.set();
         let appended = match first {
