@@ -86,6 +86,8 @@ pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// One call of a hook of Claude Code.
 pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
+/// The contents of one blob.
+pub const BLOB: &str = "/api/blobs/{hash}";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -144,6 +146,7 @@ pub const API: &[&str] = &[
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
     HOOKS_CLAUDE,
+    BLOB,
     HEALTHZ,
     READYZ,
     METRICS,

@@ -28,7 +28,7 @@ use view::View;
 /// Bytes of the key of the markers' hashes.
 pub const KEY: usize = 32;
 /// How every marker begins.
-const MARKER: &str = "[redacted:";
+pub const MARKER: &str = "[redacted:";
 /// Digits of a marker's hash.
 const DIGITS: usize = 8;
 

@@ -71,6 +71,8 @@ pub struct RetentionConfig {
     pub sessions: Option<u64>,
     /// Sessions, from their last sign of life on.
     pub session_age: Option<Duration>,
+    /// How old a blob must be that is removed because no event names it.
+    pub blobs: Duration,
     /// How often it is looked.
     pub every: Duration,
 }
@@ -85,6 +87,7 @@ impl Default for RetentionConfig {
             max_bytes: None,
             sessions: None,
             session_age: None,
+            blobs: Duration::from_hours(1),
             every: Duration::from_hours(1),
         }
     }

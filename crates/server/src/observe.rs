@@ -53,6 +53,10 @@ metrics! {
     duplicates: Count = "events_duplicate", "Events that were published again and not written again";
     /// Secrets that were replaced, by kind.
     redacted: CountByName = "redacted", "Secrets that were replaced before they were written, by kind";
+    /// Blobs that were put.
+    blobs: Count = "blobs", "Texts and images that left events for files, those that were there already among them";
+    /// Blobs that were removed.
+    blobs_collected: Count = "blobs_collected", "Files of blobs that were removed because no event names them";
     /// Publishes that were refused, by error code.
     refused: CountBy = "publishes_refused", "Publishes that were refused, by error code";
     /// Bytes of frames that went to readers.

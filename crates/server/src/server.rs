@@ -132,7 +132,7 @@ impl Server {
         let cached = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
         // From here on there is no log but behind the door.
         let door = Door::open(cached, &dir, &config.redact, metrics.clone())?;
-        let log: Arc<dyn Log> = Arc::new(door.clone());
+        let (log, kept_door): (Arc<dyn Log>, _) = (Arc::new(door.clone()), door.clone());
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let targets = config.notify.targets(&format!("http://{address}"))?;
         let kv = open_kv(&config, &dir).await?;
@@ -189,7 +189,7 @@ impl Server {
         tasks.spawn_until_stop("auth", auth.clone().keep());
         tasks.spawn_until_stop(
             "retention",
-            retention::keep(log.clone(), kept_views, config.retention, metrics),
+            retention::keep(kept_door, kept_views, config.retention, metrics),
         );
         let ready = Ready {
             url: format!("http://{address}"),

@@ -389,6 +389,7 @@ impl Control {
                 }
             }
         };
+        said.reason = said.reason.map(|reason| self.door.text_without_secrets(reason));
         said.result = said.result.map(|result| self.door.without_secrets(result));
         self.ask(move |desk| Box::pin(async move { desk.acknowledge(&agent, id, said, Timestamp::now()).await }))
             .await?

@@ -3,6 +3,9 @@
 //! It is a [`Log`] around the log, and the server keeps no other handle of what is inside: whoever forgets the door has nothing to
 //! append to.
 
+mod collect;
+mod extract;
+mod files;
 mod key;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
@@ -12,11 +15,14 @@ use tokio::sync::watch;
 use turnwire_log::{
     AppendError, Appended, Bounds, Level, Limit, Log, Page, ReadError, Retention, StoreError, Trimmed, feed::Sink,
 };
-use turnwire_proto::{NewEvent, Object, Selector, Seq};
+use turnwire_proto::{NewEvent, Object, Selector, Seq, limits};
 use turnwire_redact::{BadPattern, OwnPattern, Redactor};
 
 use crate::observe::Metrics;
+use files::Pins;
 
+pub(crate) use extract::listed;
+pub(crate) use files::Files;
 pub use key::known_markers_key;
 
 /// Cheap to clone.
@@ -26,6 +32,7 @@ pub(crate) struct Door(Arc<Parts>);
 struct Parts {
     log: Arc<dyn Log>,
     redactor: Redactor,
+    files: Files,
     metrics: Arc<Metrics>,
 }
 
@@ -44,17 +51,24 @@ pub enum DoorError {
     /// The key of the markers.
     #[error("{0}: {1}")]
     Key(String, #[source] std::io::Error),
+    /// The directory of blobs.
+    #[error("open blobs: {0}")]
+    Blobs(#[source] std::io::Error),
 }
 
 /// A batch that may be written: only the door makes one.
 #[derive(Debug)]
 pub(crate) struct Admitted<'a> {
     events: Cow<'a, [NewEvent]>,
+    /// What the events name stays until they are written.
+    _pins: Option<Pins>,
 }
 
 impl Admitted<'_> {
-    pub(crate) fn events(&self) -> &[NewEvent] {
-        &self.events
+    /// The first event that is larger than one may be, and how large it is.
+    pub(crate) fn too_large(&self) -> Option<(usize, usize)> {
+        let sizes = self.events.iter().map(NewEvent::size);
+        sizes.enumerate().find(|(_, size)| *size > limits::EVENT)
     }
 }
 
@@ -74,15 +88,41 @@ impl Door {
         Ok(Self(Arc::new(Parts {
             log,
             redactor: Redactor::new(key, own)?,
+            files: Files::open(dir).map_err(DoorError::Blobs)?,
             metrics,
         })))
     }
 
-    /// What may be written of a batch.
-    pub(crate) fn admit<'a>(&self, batch: &'a [NewEvent]) -> Admitted<'a> {
-        let (events, kinds) = self.0.redactor.batch(batch);
+    /// What may be written of a batch: without its secrets, and with what is large in files of their own, which are on disk by then.
+    /// Where nothing is large, this is done when it is first polled.
+    ///
+    /// # Errors
+    /// A file could not be written.
+    pub(crate) async fn admit<'a>(&self, batch: &'a [NewEvent]) -> Result<Admitted<'a>, StoreError> {
+        let (mut events, kinds) = self.0.redactor.batch(batch);
         self.count(&kinds);
-        Admitted { events }
+        let mut blobs = Vec::new();
+        for at in 0..events.len() {
+            if let Some((smaller, left)) = extract::extract(&events[at]) {
+                events.to_mut()[at] = smaller;
+                blobs.extend(left);
+            }
+        }
+        if blobs.is_empty() {
+            return Ok(Admitted { events, _pins: None });
+        }
+        let (files, count) = (self.0.files.clone(), blobs.len() as u64);
+        let pins = collect::blocking(move || files.put(&blobs)).await?;
+        self.0.metrics.blobs.inc_by(count);
+        Ok(Admitted {
+            events,
+            _pins: Some(pins),
+        })
+    }
+
+    /// The files of blobs.
+    pub(crate) fn files(&self) -> &Files {
+        &self.0.files
     }
 
     /// Appends what was admitted.
@@ -99,6 +139,16 @@ impl Door {
         clean.map_or(part, |(clean, _)| Object::new(clean).unwrap_or_else(Object::empty))
     }
 
+    /// The same of a text.
+    pub(crate) fn text_without_secrets(&self, text: String) -> String {
+        self.0.redactor.text(&text).map_or(text, |(clean, _)| clean)
+    }
+
+    /// Whether something of this JSON would be replaced.
+    pub(crate) fn has_secrets(&self, json: &str) -> bool {
+        self.0.redactor.json(json).is_some()
+    }
+
     fn count(&self, kinds: &[Arc<str>]) {
         for kind in kinds {
             let label = [("kind", kind.to_string())];
@@ -110,7 +160,8 @@ impl Door {
 #[async_trait]
 impl Log for Door {
     async fn append(&self, batch: &[NewEvent]) -> Result<Appended, AppendError> {
-        Self::append(self, &self.admit(batch)).await
+        let admitted = self.admit(batch).await?;
+        Self::append(self, &admitted).await
     }
 
     async fn read(&self, what: &Selector, after: Seq, limit: Limit) -> Result<Page, ReadError> {

@@ -13,7 +13,7 @@ use turnwire_log::Log;
 use turnwire_proto::{Code, Epoch};
 
 use super::{
-    Refusal, agents, approvals, chat, commands, downlink, events, guard, health, history, hooks, pair, runs, sessions,
+    Refusal, agents, approvals, blobs, chat, commands, downlink, events, guard, health, history, hooks, pair, runs, sessions,
     state, tickets, tokens, turns, ui, usage,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
@@ -100,6 +100,7 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(downlink::router())
         .merge(approvals::router())
         .merge(hooks::router())
+        .merge(blobs::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

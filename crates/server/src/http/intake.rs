@@ -20,8 +20,6 @@ use crate::{
 const PIECE_EVENTS: usize = 1000;
 /// Bytes of lines that are appended together.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Bytes of one line: an event at its limit, and its names.
-const LINE: usize = limits::EVENT + 16 * 1024;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +125,8 @@ fn batch(app: &App, grant: &Grant<Publish>, body: &[u8]) -> Result<Vec<NewEvent>
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::field("body", "the body is empty"));
     }
-    let events = Incoming::parse_many(body).map_err(|(at, error)| invalid(&error).with("index", at))?;
+    // What is larger than an event may be, may be smaller without what becomes blobs: the hub says.
+    let events = Incoming::parse_many_within(body, app.limits().batch_bytes).map_err(|(at, error)| invalid(&error).with("index", at))?;
     let limit = app.limits().batch_events;
     if events.len() > limit {
         let text = format!("the array has {} events, more than the limit of {limit}", events.len());
@@ -247,29 +246,35 @@ impl<'a> Lines<'a> {
             }
         }
         self.rest.extend_from_slice(&piece);
-        if self.rest.len() > LINE {
+        if self.rest.len() > self.longest() {
             return Err(self.long());
         }
         Ok(())
     }
 
+    /// Bytes of one line: before its blobs leave it, an event may be as large as a body that is one batch.
+    fn longest(&self) -> usize {
+        self.app.limits().batch_bytes
+    }
+
     fn long(&self) -> Refusal {
-        let text = format!("line {} is longer than the limit of {LINE} bytes", self.line + 1);
+        let limit = self.longest();
+        let text = format!("line {} is longer than the limit of {limit} bytes", self.line + 1);
         Refusal::new(Code::TooLarge, text)
             .with("field", "body")
             .with("line", self.line + 1)
-            .with("limit", LINE)
+            .with("limit", limit)
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        if line.len() > LINE {
+        if line.len() > self.longest() {
             return Err(self.long());
         }
         self.line += 1;
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
-        let event = match Incoming::parse(line) {
+        let event = match Incoming::parse_within(line, self.longest()) {
             Ok(event) => event,
             Err(error) => {
                 // The lines before it are good and stay so.
@@ -277,7 +282,15 @@ impl<'a> Lines<'a> {
                 return Err(invalid(&error).with("line", self.line));
             }
         };
-        self.events.push(event.into_event(&self.defaults));
+        let event = event.into_event(&self.defaults);
+        if event.size() > limits::EVENT {
+            // Alone: should it stay too large, the lines before it are good and stay so.
+            self.append(&Queued::default()).await?;
+            self.events.push(event);
+            let line = self.line;
+            return self.append(&Queued::default()).await.map_err(|refusal| refusal.with("line", line));
+        }
+        self.events.push(event);
         self.bytes += line.len();
         if self.events.len() >= PIECE_EVENTS || self.bytes >= PIECE_BYTES {
             self.append(&Queued::default()).await

@@ -3,6 +3,7 @@
 mod agents;
 pub(crate) mod app;
 mod approvals;
+mod blobs;
 pub mod body;
 mod chat;
 mod commands;

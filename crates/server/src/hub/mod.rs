@@ -3,12 +3,12 @@
 mod queued;
 mod subscription;
 
-use std::{sync::Arc, task::Poll};
+use std::{path::PathBuf, sync::Arc, task::Poll};
 
 use futures_util::poll;
 use tokio::sync::watch;
-use turnwire_log::{Appended, Bounds, Limit, Log, Page, ReadError};
-use turnwire_proto::{Code, Kind, Name, NewEvent, Object, Selector, Seq, SessionRenamed, Timestamp};
+use turnwire_log::{AppendError, Appended, Bounds, Limit, Log, Page, ReadError};
+use turnwire_proto::{Code, Kind, Name, NewEvent, Object, Selector, Seq, SessionRenamed, Timestamp, limits};
 
 pub(crate) use queued::Queued;
 pub use subscription::{Start, Subscription};
@@ -19,6 +19,7 @@ use crate::{
     http::Refusal,
     observe::Metrics,
     retention,
+    views::{Views, blobs},
 };
 
 /// Cheap to clone.
@@ -64,7 +65,15 @@ impl Hub {
                 }
             }
         }
-        let admitted = self.door.admit(batch);
+        let admitted = self.door.admit(batch).await.map_err(AppendError::Store)?;
+        if let Some((at, size)) = admitted.too_large() {
+            let limit = limits::EVENT;
+            let text = format!("`data` and `raw` have {size} bytes together, more than the limit of {limit}, without what became blobs");
+            return Err(Refusal::new(Code::TooLarge, text)
+                .with("field", "data")
+                .with("limit", limit)
+                .with("index", at));
+        }
         let mut append = std::pin::pin!(self.door.append(&admitted));
         let first = poll!(append.as_mut());
         queued.set();
@@ -203,6 +212,18 @@ impl Hub {
     /// It cannot be read.
     pub async fn bounds(&self, _grant: &Grant<Read>) -> Result<Bounds, ReadError> {
         self.log.bounds().await
+    }
+
+    /// What a blob is and where, if an event names it that may be seen.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub(crate) async fn blob(&self, grant: &Grant<Read>, views: &Views, hash: String) -> Result<Option<(PathBuf, String)>, Refusal> {
+        let Some(path) = self.door.files().path(&hash) else { return Ok(None) };
+        views.reach(self.log.bounds().await?.head).await;
+        let visible = grant.visibility().clone();
+        let known = views.read(move |db| blobs::media_type(db, &hash, &visible)).await?;
+        Ok(known.map(|media_type| (path, media_type)))
     }
 
     pub(crate) const fn metrics(&self) -> &Arc<Metrics> {

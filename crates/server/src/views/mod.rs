@@ -4,6 +4,7 @@
 
 mod activity;
 pub(crate) mod approvals;
+pub(crate) mod blobs;
 pub(crate) mod commands;
 mod current;
 mod latency;
@@ -36,7 +37,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
@@ -97,6 +98,11 @@ const VIEWS: &[View] = &[
         fold: with_sessions,
         // It deletes by time, as it goes on; what is of a session that was forgotten is in no sum.
         forget: |_, _| Ok(0),
+    },
+    View {
+        tables: || blobs::TABLES.to_owned(),
+        fold: blobs::fold,
+        forget: blobs::forget,
     },
     View {
         tables: || search::TABLES.to_owned(),
