@@ -29,7 +29,10 @@ pub(super) fn extract(event: &NewEvent) -> Option<(NewEvent, Vec<Blob>)> {
     let raw = event.raw.as_ref().map(Json::get);
     // What agents are told from the log must be there whole.
     let stays = [Kind::COMMAND, Kind::COMMAND_STATE, Kind::APPROVAL_DECISION].contains(&event.kind);
-    let may = |json: &str| !stays && (json.len() > limits::BLOB || memchr::memmem::find(json.as_bytes(), b"image/").is_some());
+    // What a person decides on, and what is said, is read as one: it leaves only when there is no room for it.
+    let read_as_one = [Kind::MESSAGE, Kind::APPROVAL_REQUEST].contains(&event.kind) && event.size() <= limits::EVENT;
+    let longest = if read_as_one { limits::EVENT } else { limits::BLOB };
+    let may = |json: &str| !stays && (json.len() > longest || memchr::memmem::find(json.as_bytes(), b"image/").is_some());
     let named = memchr::memmem::find(data.as_bytes(), BLOBS.as_bytes()).is_some();
     if !named && !may(data) && !raw.is_some_and(may) {
         return None;
@@ -37,8 +40,8 @@ pub(super) fn extract(event: &NewEvent) -> Option<(NewEvent, Vec<Blob>)> {
     let (mut refs, mut blobs) = (Vec::new(), Vec::new());
     let renamed = named.then(|| rename(data)).flatten();
     let data = renamed.as_deref().unwrap_or(data);
-    let smaller = may(data).then(|| leave(data, "/data", &mut refs, &mut blobs)).flatten();
-    let raw = raw.filter(|raw| may(raw)).and_then(|raw| leave(raw, "/raw", &mut refs, &mut blobs));
+    let smaller = may(data).then(|| leave(data, "/data", longest, &mut refs, &mut blobs)).flatten();
+    let raw = raw.filter(|raw| may(raw)).and_then(|raw| leave(raw, "/raw", longest, &mut refs, &mut blobs));
     if refs.is_empty() && renamed.is_none() {
         return None;
     }
@@ -78,7 +81,7 @@ fn rename(data: &str) -> Option<String> {
 }
 
 /// A JSON value without what leaves it.
-fn leave(json: &str, from: &str, refs: &mut Vec<BlobRef>, blobs: &mut Vec<Blob>) -> Option<String> {
+fn leave(json: &str, from: &str, longest: usize, refs: &mut Vec<BlobRef>, blobs: &mut Vec<Blob>) -> Option<String> {
     let mut walk = Walk::new(json);
     walk.value(0);
     let mut found = walk.found;
@@ -86,7 +89,7 @@ fn leave(json: &str, from: &str, refs: &mut Vec<BlobRef>, blobs: &mut Vec<Blob>)
     let (mut out, mut copied) = (String::new(), 0);
     for Candidate { place, pointer, what } in found {
         let Ok(text) = serde_json::from_str::<String>(&json[place.start - 1..place.end + 1]) else { continue };
-        let Some(Leaving { contents, media_type, preview }) = what.leaving(text) else { continue };
+        let Some(Leaving { contents, media_type, preview }) = what.leaving(text, longest) else { continue };
         let hash = const_hex(&Sha256::digest(&contents));
         let (shown, kept) = match preview {
             Preview::Head(bytes) => (String::from_utf8_lossy(&contents[..bytes]).into_owned(), bytes),
@@ -141,7 +144,7 @@ enum Preview {
 
 impl What {
     /// The contents of a string, if it is one that leaves.
-    fn leaving(self, text: String) -> Option<Leaving> {
+    fn leaving(self, text: String, longest: usize) -> Option<Leaving> {
         let image = match self {
             Self::Text => None,
             Self::Image => decoded(&text),
@@ -155,7 +158,7 @@ impl What {
                 preview,
             });
         }
-        if text.len() <= limits::BLOB {
+        if text.len() <= longest {
             return None;
         }
         let head = text.floor_char_boundary(limits::PREVIEW);
