@@ -86,6 +86,8 @@ pub const APPROVAL_DECISION: &str = "/api/approvals/{id}/decision";
 pub const APPROVAL_DECISIONS: &str = "/api/approvals/decisions";
 /// One call of a hook of Claude Code.
 pub const HOOKS_CLAUDE: &str = "/api/hooks/claude";
+/// A vendor's own lines, read by an adapter.
+pub const INGEST: &str = "/api/ingest/{adapter}";
 /// The contents of one blob.
 pub const BLOB: &str = "/api/blobs/{hash}";
 /// Whether the process lives.
@@ -146,6 +148,7 @@ pub const API: &[&str] = &[
     APPROVAL_DECISION,
     APPROVAL_DECISIONS,
     HOOKS_CLAUDE,
+    INGEST,
     BLOB,
     HEALTHZ,
     READYZ,

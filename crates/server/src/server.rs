@@ -17,7 +17,7 @@ use crate::{
     control::Control,
     deliver::{Front, Reactor, serve},
     door::{Door, DoorError},
-    http::{app, guard},
+    http::{UnderWay, app, guard},
     hub::Hub,
     notify::{self, InvalidTarget},
     observe::Metrics,
@@ -135,8 +135,8 @@ impl Server {
         let (log, kept_door): (Arc<dyn Log>, _) = (Arc::new(door.clone()), door.clone());
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let targets = config.notify.targets(&format!("http://{address}"))?;
-        let kv = open_kv(&config, &dir).await?;
-        let auth = open_auth(kv.as_ref(), config.auth, &dir).await?.of_log(epoch);
+        let kv = open_kv(&dir).await?;
+        let auth = open_auth(&kv, config.auth, &dir).await?.of_log(epoch);
         let tail = || async {
             log.tail(&Selector::all())
                 .await
@@ -155,17 +155,15 @@ impl Server {
         }
         let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
         let control = Control::start(door, views.clone(), metrics.clone(), limits, tasks.clone());
-        if let Some(kv) = kv {
-            let parts = notify::Parts {
-                log: log.clone(),
-                views: views.clone(),
-                kv,
-                metrics: metrics.clone(),
-                epoch,
-                limits,
-            };
-            notify::start(targets, &parts, &tasks);
-        }
+        let parts = notify::Parts {
+            log: log.clone(),
+            views: views.clone(),
+            kv: kv.clone(),
+            metrics: metrics.clone(),
+            epoch,
+            limits,
+        };
+        notify::start(targets, &parts, &tasks);
         let parts = app::Parts {
             hub,
             auth: auth.clone(),
@@ -175,6 +173,8 @@ impl Server {
             epoch,
             limits,
             tasks: tasks.clone(),
+            kv,
+            under_way: UnderWay::default(),
             checking: tokio::sync::Mutex::default(),
         };
         let router = app::router(app::App::new(parts), policy);
@@ -294,22 +294,19 @@ async fn open_log(config: &Config) -> Result<Arc<dyn Log>, StartError> {
     Ok(Arc::new(store))
 }
 
-/// The small state, where somebody needs it.
-async fn open_kv(config: &Config, dir: &Path) -> Result<Option<Arc<dyn Kv>>, StartError> {
-    if !config.auth && !config.notify.is_some() {
-        return Ok(None);
-    }
+/// The small state.
+async fn open_kv(dir: &Path) -> Result<Arc<dyn Kv>, StartError> {
     let dir = dir.to_owned();
     let kv = tokio::task::spawn_blocking(move || SqliteKv::open(&dir))
         .await
         .map_err(|e| io("open tokens", e.into()))??;
-    Ok(Some(Arc::new(kv)))
+    Ok(Arc::new(kv))
 }
 
-async fn open_auth(kv: Option<&Arc<dyn Kv>>, wanted: bool, dir: &Path) -> Result<Auth, StartError> {
-    let Some(kv) = kv.filter(|_| wanted) else {
+async fn open_auth(kv: &Arc<dyn Kv>, wanted: bool, dir: &Path) -> Result<Auth, StartError> {
+    if !wanted {
         return Ok(Auth::disabled());
-    };
+    }
     let auth = Auth::open(kv.clone()).await?;
     local::ensure(&auth, dir).await?;
     Ok(auth)

@@ -14,6 +14,9 @@ pub mod guard;
 mod health;
 mod history;
 mod hooks;
+mod idempotency;
+mod ids;
+mod ingest;
 mod intake;
 pub mod pair;
 mod query;
@@ -30,4 +33,5 @@ pub mod ui;
 mod usage;
 
 pub(crate) use app::App;
+pub(crate) use idempotency::UnderWay;
 pub use refusal::Refusal;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a promise that is not kept ends its test")]
 
 mod blobs;
+mod ingest;
 #[expect(dead_code, reason = "shared with another suite, which uses all of it")]
 #[path = "../control/line.rs"]
 mod line;
