@@ -383,13 +383,16 @@ pub(crate) struct Pair {
 
 /// Check that everything is as it should be, and say what to do where it is not
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Examples:
   turnwire doctor
   turnwire doctor --json | jq 'select(.state!=\"ok\")'
   turnwire doctor redaction                        what is replaced before it is written, and what is not
 
-Each line is ok, warn or fail; exit code 1 when something fails.", args_conflicts_with_subcommands = true)]
+Each line is ok, warn or fail; exit code 1 when something fails.",
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Doctor {
     #[command(subcommand)]
     pub what: Option<DoctorOf>,

@@ -65,7 +65,9 @@ mod tests {
         std::fs::write(&file, "[[redact]]\nname = \"badge\"\npatern = 'x'\n").unwrap();
         let error = read(None, dir.path()).unwrap_err().to_string();
         assert!(error.contains("turnwire.toml") && error.contains("patern"), "{error}");
-        let error = read(Some(&dir.path().join("none.toml")), dir.path()).unwrap_err().to_string();
+        let error = read(Some(&dir.path().join("none.toml")), dir.path())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("none.toml"), "{error}");
     }
 }

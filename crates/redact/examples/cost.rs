@@ -29,7 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if lines.is_empty() {
         let text = "x".repeat(120);
-        lines.push(Json::parse(&format!(r#"{{"text":"{text}","n":12345,"input_tokens":7}}"#))?);
+        lines.push(Json::parse(&format!(
+            r#"{{"text":"{text}","n":12345,"input_tokens":7}}"#
+        ))?);
     }
     let bytes: usize = lines.iter().map(|line| line.get().len()).sum();
     let rounds = (200_000_000 / bytes.max(1)).clamp(1, 2_000_000);
@@ -44,20 +46,35 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let event = NewEvent {
         agent: Name::new("builder").ok(),
         turn_id: Name::new("t-7").ok(),
-        ..NewEvent::new(Kind::NOTE, Name::new("claude-code")?, Timestamp::UNIX_EPOCH, Object::new(lines[0].clone()).unwrap_or_else(Object::empty))
+        ..NewEvent::new(
+            Kind::NOTE,
+            Name::new("claude-code")?,
+            Timestamp::UNIX_EPOCH,
+            Object::new(lines[0].clone()).unwrap_or_else(Object::empty),
+        )
     }
     .in_session(Name::new("8c3c2f6f-3c1d-4a10-9d0f-0199e0a27c1e")?);
     let began = cpu();
     for _ in 0..1_000_000 {
         black_box(redactor.event(black_box(&event)));
     }
-    println!("the first as an event with its names: {:.0} ns of CPU", (cpu() - began) / 1e6);
-    println!("{} texts of {size:.0} bytes: {each:.0} ns of CPU each, {:.2} GB/s", lines.len(), size / each);
+    println!(
+        "the first as an event with its names: {:.0} ns of CPU",
+        (cpu() - began) / 1e6
+    );
+    println!(
+        "{} texts of {size:.0} bytes: {each:.0} ns of CPU each, {:.2} GB/s",
+        lines.len(),
+        size / each
+    );
     Ok(())
 }
 
 /// Nanoseconds that this process has computed, on Linux: what others do on the machine does not matter.
 fn cpu() -> f64 {
     let told = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    told.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+    told.split_whitespace()
+        .next()
+        .and_then(|first| first.parse().ok())
+        .unwrap_or(f64::NAN)
 }

@@ -6,6 +6,9 @@ use turnwire_proto::{Json, Name, NewEvent, Object};
 
 use crate::{Kinds, Redactor};
 
+/// Bytes of the shortest secret with what tells it, such as `xoxb-` and ten more.
+const SHORTEST: usize = 15;
+
 impl Redactor {
     /// A batch without its secrets, and what kinds they were. It is copied only when there are any.
     #[must_use]
@@ -26,7 +29,9 @@ impl Redactor {
     pub fn event(&self, event: &NewEvent) -> Option<(NewEvent, Kinds)> {
         let data = self.json(event.data.get());
         let raw = event.raw.as_ref().and_then(|raw| self.json(raw.get()));
-        let name = |name: &Name| self.text(name.as_str());
+        // No secret with its sign is shorter: most names are, and cost nothing.
+        let long = |name: &Name| name.as_str().len() >= SHORTEST || !self.0.own.is_empty();
+        let name = |name: &Name| if long(name) { self.text(name.as_str()) } else { None };
         let source = name(&event.source);
         let [agent, session_id, turn_id] =
             [&event.agent, &event.session_id, &event.turn_id].map(|given| given.as_ref().and_then(name));

@@ -44,14 +44,20 @@ pub(crate) fn private_key(text: &str, hit: &Range<usize>) -> Option<Range<usize>
     const LABEL: &[&str] = &["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"];
     let label = |from: usize| {
         let most = text.len().min(from + 64);
-        let rest = text.get(from..most).or_else(|| text.get(from..text.ceil_char_boundary(most)))?;
+        let rest = text
+            .get(from..most)
+            .or_else(|| text.get(from..text.ceil_char_boundary(most)))?;
         let (at, label) = LABEL.iter().find_map(|label| Some((rest.find(label)?, label)))?;
-        let words = rest[..at].bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ');
+        let words = rest[..at]
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ');
         words.then_some(from + at + label.len())
     };
     let body = label(hit.end)?;
     let most = text.ceil_char_boundary(text.len().min(body + KEY));
-    let end = text[body..most].match_indices(END).find_map(|(at, _)| label(body + at + END.len()));
+    let end = text[body..most]
+        .match_indices(END)
+        .find_map(|(at, _)| label(body + at + END.len()));
     Some(hit.start..end.unwrap_or_else(|| cut_off(text, body, most)))
 }
 
@@ -93,7 +99,9 @@ pub(crate) fn bearer(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
         return None;
     }
     let most = bytes[hit.end..].iter().take(4096);
-    let length = most.take_while(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(b)).count();
+    let length = most
+        .take_while(|b| b.is_ascii_alphanumeric() || b"._~+/=-".contains(b))
+        .count();
     let value = text[hit.end..hit.end + length].trim_end_matches(['.', '-']);
     is_random(value, 16).then_some(hit.end..hit.end + value.len())
 }
@@ -115,7 +123,9 @@ pub(crate) fn address(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
         || value.contains(['{', '}', '$', '*', '['])
         || value.starts_with("%s")
         || value.bytes().all(|b| matches!(b, b'x' | b'X' | b'.'));
-    let host = authority.get(at + 1).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'[');
+    let host = authority
+        .get(at + 1)
+        .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'[');
     (!filled_in_elsewhere && host).then_some(password)
 }
 

@@ -43,7 +43,9 @@ struct Parts {
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redactor").field("own", &self.0.own).finish_non_exhaustive()
+        f.debug_struct("Redactor")
+            .field("own", &self.0.own)
+            .finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,16 @@ pub(crate) const WORDS: &[(&str, &str)] = &[
 ];
 
 /// Names that end so and say a place in a list, not a secret.
-const NOT: &[&str] = &["next", "page", "continuation", "sync", "resume", "cancellation", "cancel", "pagination"];
+const NOT: &[&str] = &[
+    "next",
+    "page",
+    "continuation",
+    "sync",
+    "resume",
+    "cancellation",
+    "cancel",
+    "pagination",
+];
 
 /// How far a name goes back from its end.
 const NAME: usize = 64;
@@ -67,7 +76,9 @@ fn begin(text: &[u8], end: usize) -> usize {
 
 /// Whether the name itself says that what it names is no secret.
 fn excluded(name: &[u8]) -> bool {
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase().replace(['_', '-', '.'], "");
+    let name = String::from_utf8_lossy(name)
+        .to_ascii_lowercase()
+        .replace(['_', '-', '.'], "");
     NOT.iter().any(|word| {
         name.rfind(word)
             .is_some_and(|at| matches!(&name[at + word.len()..], "token" | "pagetoken" | "secret"))
@@ -139,7 +150,10 @@ pub(crate) fn assigned(text: &str, word: &Range<usize>, kind: &'static str) -> O
     let value = match quote {
         Some(quote) => {
             at += 1;
-            let end = bytes[at..].iter().take(LONGEST + 1).position(|b| b == quote || *b == b'\n')?;
+            let end = bytes[at..]
+                .iter()
+                .take(LONGEST + 1)
+                .position(|b| b == quote || *b == b'\n')?;
             at..at + end
         }
         None => plain(bytes, at, kind)?,
@@ -151,7 +165,13 @@ pub(crate) fn assigned(text: &str, word: &Range<usize>, kind: &'static str) -> O
 /// A value without quotes: up to what ends a word in a shell, a query or a program. A call or an index is none.
 fn plain(bytes: &[u8], at: usize, kind: &str) -> Option<Range<usize>> {
     let ends = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b"\"'`,;&<>()[]{}|".contains(&b);
-    let length = |from: usize| bytes[from..].iter().take(LONGEST + 1).position(|b| ends(*b)).unwrap_or(bytes.len() - from);
+    let length = |from: usize| {
+        bytes[from..]
+            .iter()
+            .take(LONGEST + 1)
+            .position(|b| ends(*b))
+            .unwrap_or(bytes.len() - from)
+    };
     let mut end = at + length(at);
     // `Authorization: Bearer x`: the scheme, a blank, what it carries.
     if kind == "authorization" && bytes.get(end) == Some(&b' ') {

@@ -76,7 +76,9 @@ impl Own {
     pub(crate) fn find(&self, text: &str, out: &mut Vec<Found>) {
         for (kind, regex) in &self.0 {
             for groups in regex.captures_iter(text) {
-                let Some(found) = groups.get(1).or_else(|| groups.get(0)) else { continue };
+                let Some(found) = groups.get(1).or_else(|| groups.get(0)) else {
+                    continue;
+                };
                 let range: Range<usize> = found.range();
                 if !range.is_empty() {
                     out.push(Found {

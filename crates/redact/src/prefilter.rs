@@ -25,7 +25,16 @@ pub(crate) enum Sign {
 
 /// Escapes of what is printed anyway. Others, as of line breaks, are everywhere and hide no beginning.
 const ESCAPES: &[&str] = &[
-    "\\u002", "\\u003", "\\u004", "\\u005", "\\u006", "\\u007", ":\\/", ":\\\\/", ":\\\\\\/", ":\\\\\\\\/",
+    "\\u002",
+    "\\u003",
+    "\\u004",
+    "\\u005",
+    "\\u006",
+    "\\u007",
+    ":\\/",
+    ":\\\\/",
+    ":\\\\\\/",
+    ":\\\\\\\\/",
 ];
 
 /// Bits of a hash. The table has a byte for each: half of the nearest cache.
@@ -70,8 +79,18 @@ const fn frequency(byte: u8) -> u32 {
 
 static LITERALS: LazyLock<Literals> = LazyLock::new(|| {
     let mut all: Vec<(&'static str, Sign)> = Vec::new();
-    all.extend(PREFIXES.iter().enumerate().map(|(at, prefix)| (prefix.literal, Sign::Prefix(at))));
-    all.extend(names::WORDS.iter().enumerate().map(|(at, (word, _))| (*word, Sign::Name(at))));
+    all.extend(
+        PREFIXES
+            .iter()
+            .enumerate()
+            .map(|(at, prefix)| (prefix.literal, Sign::Prefix(at))),
+    );
+    all.extend(
+        names::WORDS
+            .iter()
+            .enumerate()
+            .map(|(at, (word, _))| (*word, Sign::Name(at))),
+    );
     all.extend([
         ("-----BEGIN ", Sign::PrivateKey),
         ("eyJ", Sign::WebToken),
@@ -82,7 +101,11 @@ static LITERALS: LazyLock<Literals> = LazyLock::new(|| {
     let mut table = Box::new([0; 1 << BITS]);
     let literal = |(text, sign): (&'static str, Sign)| {
         let often = |three: &[u8]| three.iter().map(|b| frequency(*b)).product::<u32>();
-        let rarest = text.as_bytes().windows(3).enumerate().min_by_key(|(_, three)| often(three));
+        let rarest = text
+            .as_bytes()
+            .windows(3)
+            .enumerate()
+            .min_by_key(|(_, three)| often(three));
         // Invariant: no literal is shorter than three bytes.
         let (offset, bytes) = rarest.expect("three bytes");
         let three = fold([bytes[0], bytes[1], bytes[2], 0]);
@@ -126,7 +149,9 @@ impl Literals {
     fn at<'t>(&'static self, text: &'t [u8], at: usize) -> impl Iterator<Item = (Sign, Range<usize>)> + use<'t> {
         let three = fold([text[at], text[at + 1], text[at + 2], 0]);
         let first = self.all.partition_point(|literal| literal.three < three);
-        let same = self.all[first..].iter().take_while(move |literal| literal.three == three);
+        let same = self.all[first..]
+            .iter()
+            .take_while(move |literal| literal.three == three);
         same.filter_map(move |literal| {
             let start = at.checked_sub(literal.offset)?;
             let range = start..start + literal.text.len();
@@ -166,7 +191,13 @@ mod tests {
     #[test]
     fn every_literal_is_met_wherever_it_stands_and_whatever_its_case() {
         for literal in &LITERALS.all {
-            for (before, behind) in [("", ""), ("x", ""), ("", "y"), ("some words ", " and more"), ("tok", "en")] {
+            for (before, behind) in [
+                ("", ""),
+                ("x", ""),
+                ("", "y"),
+                ("some words ", " and more"),
+                ("tok", "en"),
+            ] {
                 for text in [literal.text.to_owned(), literal.text.to_ascii_uppercase()] {
                     let whole = format!("{before}{text}{behind}");
                     let place = before.len()..before.len() + text.len();

@@ -82,13 +82,32 @@ fn longest_part(value: &str) -> usize {
 
 /// A value that is filled in elsewhere: a variable, a template, a path, an address, a call.
 fn stands_for_another(value: &str) -> bool {
-    const BEGINS: &[&str] = &["$", "/", "./", "../", "~/", "http://", "https://", "file:", "[redacted:", "%", "@", "&", "-"];
-    const HAS: &[&str] = &["${", "{{", "$(", "<", ">", "***", "...", "…", "::", "()", "xxxx", "XXXX", ":\\"];
+    const BEGINS: &[&str] = &[
+        "$",
+        "/",
+        "./",
+        "../",
+        "~/",
+        "http://",
+        "https://",
+        "file:",
+        "[redacted:",
+        "%",
+        "@",
+        "&",
+        "-",
+    ];
+    const HAS: &[&str] = &[
+        "${", "{{", "$(", "<", ">", "***", "...", "…", "::", "()", "xxxx", "XXXX", ":\\",
+    ];
     if BEGINS.iter().any(|begin| value.starts_with(begin)) || HAS.iter().any(|part| value.contains(part)) {
         return true;
     }
     let small = value.to_ascii_lowercase();
-    ["your", "changeme", "placeholder", "redacted"].iter().any(|word| small.contains(word)) || is_path(value)
+    ["your", "changeme", "placeholder", "redacted"]
+        .iter()
+        .any(|word| small.contains(word))
+        || is_path(value)
 }
 
 /// `process.env.TOKEN1`, `self.token2`: names with dots between, and no part that is only digits.
@@ -108,19 +127,41 @@ mod tests {
 
     #[test]
     fn what_chance_made_is_told_from_what_people_name() {
-        for text in ["9f86d081884c7d659a2f", "aB3dE6gH9jK2mN5pQ8sT", "qWeRtYuIoPaSdFgHjKlZxCvBnMqWpO"] {
+        for text in [
+            "9f86d081884c7d659a2f",
+            "aB3dE6gH9jK2mN5pQ8sT",
+            "qWeRtYuIoPaSdFgHjKlZxCvBnMqWpO",
+        ] {
             assert!(is_random(text, 16), "{text}");
         }
-        for text in ["learn-contrib-something-long", "authorization_required", "token_for_user_1_and_more", "short1"] {
+        for text in [
+            "learn-contrib-something-long",
+            "authorization_required",
+            "token_for_user_1_and_more",
+            "short1",
+        ] {
             assert!(!is_random(text, 16), "{text}");
         }
         for value in ["S3cr3tP4ss!", "hunter2hunter2", "correct1horse"] {
             assert!(is_password(value), "{value}");
         }
-        for value in ["password", "${DB_PASS1}", "/run/secrets/db1", "user.password1", "your-password-123", "<pass1234>"] {
+        for value in [
+            "password",
+            "${DB_PASS1}",
+            "/run/secrets/db1",
+            "user.password1",
+            "your-password-123",
+            "<pass1234>",
+        ] {
             assert!(!is_password(value), "{value}");
         }
-        for value in ["process.env.TOKEN1", "next_page_token", "12345678901234", "string", "tokens12"] {
+        for value in [
+            "process.env.TOKEN1",
+            "next_page_token",
+            "12345678901234",
+            "string",
+            "tokens12",
+        ] {
             assert!(!is_token(value), "{value}");
         }
         assert!(is_token("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));

@@ -10,7 +10,9 @@ fn redactor() -> Redactor {
 }
 
 fn json(text: &str) -> String {
-    redactor().json(text).map_or_else(|| text.to_owned(), |(json, _)| json.get().to_owned())
+    redactor()
+        .json(text)
+        .map_or_else(|| text.to_owned(), |(json, _)| json.get().to_owned())
 }
 
 #[test]
@@ -22,7 +24,9 @@ fn every_kind_is_replaced_and_what_is_like_it_is_not() {
 
 /// A text as a JSON string, escaped so many times: JSON within a string of JSON.
 fn nested(text: &str, times: usize) -> String {
-    (0..times).fold(text.to_owned(), |text, _| format!("{{\"x\":{}}}", serde_json::to_string(&text).unwrap()))
+    (0..times).fold(text.to_owned(), |text, _| {
+        format!("{{\"x\":{}}}", serde_json::to_string(&text).unwrap())
+    })
 }
 
 #[test]
@@ -31,10 +35,16 @@ fn a_secret_is_found_however_deep_in_json_within_json_it_stands() {
         for times in 1..5 {
             let before = nested(&text, times);
             let after = json(&before);
-            assert!(serde_json::from_str::<serde_json::Value>(&after).is_ok(), "{name}: {after}");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&after).is_ok(),
+                "{name}: {after}"
+            );
             match &secret {
                 // Its first line is as good as all of it: what is escaped reads otherwise.
-                Some(secret) => assert!(!after.contains(secret.lines().next().unwrap()), "{name} {times}: {after}"),
+                Some(secret) => assert!(
+                    !after.contains(secret.lines().next().unwrap()),
+                    "{name} {times}: {after}"
+                ),
                 None => assert_eq!(after, before, "{name} {times}"),
             }
         }
@@ -50,11 +60,23 @@ fn escapes_hide_nothing() {
             let escaped: String = text
                 .chars()
                 .enumerate()
-                .map(|(at, c)| if at % every == 0 { hidden(c) } else { serde_json::to_string(&c.to_string()).unwrap().trim_matches('"').replace("\\\\", "\\u005c").to_owned() })
+                .map(|(at, c)| {
+                    if at % every == 0 {
+                        hidden(c)
+                    } else {
+                        serde_json::to_string(&c.to_string())
+                            .unwrap()
+                            .trim_matches('"')
+                            .replace("\\\\", "\\u005c")
+                            .to_owned()
+                    }
+                })
                 .collect();
             let escaped = escaped.replace("\"\"", "\\u0022");
             let before = format!("{{\"x\":\"{escaped}\"}}");
-            let Ok(_) = serde_json::from_str::<serde_json::Value>(&before) else { continue };
+            let Ok(_) = serde_json::from_str::<serde_json::Value>(&before) else {
+                continue;
+            };
             let after = json(&before);
             let read: serde_json::Value = serde_json::from_str(&after).unwrap();
             let read = read["x"].as_str().unwrap();
@@ -85,7 +107,10 @@ fn a_value_is_told_by_its_key_at_any_depth() {
     let before = r#"{"a":[{"DB_PASSWORD" : "hunter2hunter2","n":1.50}],"env":{"apiKey":"a1B2c3D4e5F6g7H8"},"h":{"Authorization":"token a1B2c3D4e5F6g7H8"}}"#;
     let after = json(before);
     assert!(!after.contains("hunter2") && !after.contains("a1B2c3"), "{after}");
-    assert!(after.contains(r#""n":1.50"#) && after.contains("\"token [redacted:authorization:"), "{after}");
+    assert!(
+        after.contains(r#""n":1.50"#) && after.contains("\"token [redacted:authorization:"),
+        "{after}"
+    );
     let same = r#"{"password":true,"x":"hunter2hunter2","password_rules":"hunter2hunter2","token":{"a":"b"}}"#;
     assert_eq!(json(same), same);
 }
@@ -106,7 +131,10 @@ fn nothing_but_the_secret_changes_in_an_event() {
         Object::new(data).unwrap(),
     );
     let (clean, kinds) = redactor().event(&event).unwrap();
-    assert_eq!((clean.id, &clean.kind, clean.timestamp), (event.id, &event.kind, event.timestamp));
+    assert_eq!(
+        (clean.id, &clean.kind, clean.timestamp),
+        (event.id, &event.kind, event.timestamp)
+    );
     assert_eq!(kinds.len(), 1);
     let (start, end) = clean.data.get().split_once("[redacted:aws-key:").unwrap();
     assert_eq!(start, r#"{"n":1.50, "s":"\u00e9 \/ "#);
@@ -135,7 +163,9 @@ fn own_patterns_are_replaced_and_a_bad_one_is_named() {
     };
     let with = |own: &[OwnPattern]| Redactor::new([7; 32], own);
     let ours = with(&[own("badge", r"badge (\d{4})"), own("digits", "[0-9a-f]{8}")]).unwrap();
-    let (json, kinds) = ours.json(r#"{"t":"badge 1234","u":"\u0062adge 5678, deadbeef"}"#).unwrap();
+    let (json, kinds) = ours
+        .json(r#"{"t":"badge 1234","u":"\u0062adge 5678, deadbeef"}"#)
+        .unwrap();
     assert_eq!(kinds.len(), 3);
     assert!(json.get().starts_with(r#"{"t":"badge [redacted:badge:"#), "{json:?}");
     assert!(ours.json(json.get()).is_none(), "what is in a marker is not looked at");
@@ -147,12 +177,27 @@ fn own_patterns_are_replaced_and_a_bad_one_is_named() {
         let error = with(&[own("fine", "x"), bad]).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
-    assert!(with(&[own("a", "x"), own("a", "y")]).unwrap_err().to_string().contains("twice"));
+    assert!(
+        with(&[own("a", "x"), own("a", "y")])
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
 }
 
 #[test]
 fn texts_made_to_be_slow_are_not() {
-    for piece in ["-----BEGIN RSA PRIVATE KEY-----", "-eyJ", "password=", "token=a1", "sk-", "Bearer a1", "://a:", "\\u0041", "AKIAQ3EGRZ7EXAMPLE42 "] {
+    for piece in [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-eyJ",
+        "password=",
+        "token=a1",
+        "sk-",
+        "Bearer a1",
+        "://a:",
+        "\\u0041",
+        "AKIAQ3EGRZ7EXAMPLE42 ",
+    ] {
         let text = format!("[\"{}\"]", piece.repeat(1024 * 1024 / piece.len()));
         let once = json(&text);
         assert!(serde_json::from_str::<serde_json::Value>(&once).is_ok());

@@ -62,7 +62,12 @@ const ONLY_UNDER: &[(&str, &[&str])] = &[
 
 /// Crates that do no I/O, so that none of these may be under them, not even in tests.
 const PURE: (&[&str], &[&str]) = (
-    &["turnwire-proto", "turnwire-adapters", "turnwire-formats", "turnwire-redact"],
+    &[
+        "turnwire-proto",
+        "turnwire-adapters",
+        "turnwire-formats",
+        "turnwire-redact",
+    ],
     &["tokio", "hyper", "reqwest", "rustix", "futures-util"],
 );
 

@@ -118,7 +118,11 @@ impl Ends {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     let (code, hint) = match &error {
-        StartError::Remote(_) | StartError::Open(_) | StartError::Policy(_) | StartError::Notify(_) | StartError::Door(DoorError::Pattern(_)) => (2, ""),
+        StartError::Remote(_)
+        | StartError::Open(_)
+        | StartError::Policy(_)
+        | StartError::Notify(_)
+        | StartError::Door(DoorError::Pattern(_)) => (2, ""),
         StartError::Listen { .. } => (
             exit::FAILURE,
             "; --listen takes another address, and port 0 any free one",

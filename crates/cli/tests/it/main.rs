@@ -7,6 +7,8 @@ mod api;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;

@@ -65,7 +65,8 @@ impl Control {
             arguments: None,
             always,
         };
-        self.decided(grant.principal(), ids, wanted(grant, self.kept(decision)?)?).await
+        self.decided(grant.principal(), ids, wanted(grant, self.kept(decision)?)?)
+            .await
     }
 
     /// A decision as the log will have it, since the agent is told what the log has.

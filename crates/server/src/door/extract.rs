@@ -1,8 +1,9 @@
 //! What leaves an event for a file: long texts, and images in base64. The rest of its JSON stays the bytes that came.
 
-use std::{fmt::Write as _, ops::Range};
+use std::{fmt::Write as _, ops::Range, sync::LazyLock};
 
 use base64::{Engine, alphabet, engine};
+use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 use turnwire_proto::{BLOBS, BLOBS_RENAMED, BlobRef, Json, Kind, NewEvent, Object, limits, path};
 
@@ -15,6 +16,10 @@ const LENIENT: engine::GeneralPurpose = engine::GeneralPurpose::new(
         .with_decode_padding_mode(engine::DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+/// What every image has beside it or before it.
+static IMAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("image/"));
+static OURS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(BLOBS));
 
 /// A blob, before it is in its file.
 #[derive(Debug)]
@@ -32,16 +37,20 @@ pub(super) fn extract(event: &NewEvent) -> Option<(NewEvent, Vec<Blob>)> {
     // What a person decides on, and what is said, is read as one: it leaves only when there is no room for it.
     let read_as_one = [Kind::MESSAGE, Kind::APPROVAL_REQUEST].contains(&event.kind) && event.size() <= limits::EVENT;
     let longest = if read_as_one { limits::EVENT } else { limits::BLOB };
-    let may = |json: &str| !stays && (json.len() > longest || memchr::memmem::find(json.as_bytes(), b"image/").is_some());
-    let named = memchr::memmem::find(data.as_bytes(), BLOBS.as_bytes()).is_some();
+    let may = |json: &str| !stays && (json.len() > longest || IMAGE.find(json.as_bytes()).is_some());
+    let named = OURS.find(data.as_bytes()).is_some();
     if !named && !may(data) && !raw.is_some_and(may) {
         return None;
     }
     let (mut refs, mut blobs) = (Vec::new(), Vec::new());
     let renamed = named.then(|| rename(data)).flatten();
     let data = renamed.as_deref().unwrap_or(data);
-    let smaller = may(data).then(|| leave(data, "/data", longest, &mut refs, &mut blobs)).flatten();
-    let raw = raw.filter(|raw| may(raw)).and_then(|raw| leave(raw, "/raw", longest, &mut refs, &mut blobs));
+    let smaller = may(data)
+        .then(|| leave(data, "/data", longest, &mut refs, &mut blobs))
+        .flatten();
+    let raw = raw
+        .filter(|raw| may(raw))
+        .and_then(|raw| leave(raw, "/raw", longest, &mut refs, &mut blobs));
     if refs.is_empty() && renamed.is_none() {
         return None;
     }
@@ -88,8 +97,17 @@ fn leave(json: &str, from: &str, longest: usize, refs: &mut Vec<BlobRef>, blobs:
     found.sort_by_key(|one| one.place.start);
     let (mut out, mut copied) = (String::new(), 0);
     for Candidate { place, pointer, what } in found {
-        let Ok(text) = serde_json::from_str::<String>(&json[place.start - 1..place.end + 1]) else { continue };
-        let Some(Leaving { contents, media_type, preview }) = what.leaving(text, longest) else { continue };
+        let Ok(text) = serde_json::from_str::<String>(&json[place.start - 1..place.end + 1]) else {
+            continue;
+        };
+        let Some(Leaving {
+            contents,
+            media_type,
+            preview,
+        }) = what.leaving(text, longest)
+        else {
+            continue;
+        };
         let hash = const_hex(&Sha256::digest(&contents));
         let (shown, kept) = match preview {
             Preview::Head(bytes) => (String::from_utf8_lossy(&contents[..bytes]).into_owned(), bytes),
@@ -151,7 +169,11 @@ impl What {
             Self::Url => text.split_once(";base64,").and_then(|(_, base64)| decoded(base64)),
         };
         if let Some((contents, media_type)) = image {
-            let preview = if self == Self::Url { Preview::Path } else { Preview::Nothing };
+            let preview = if self == Self::Url {
+                Preview::Path
+            } else {
+                Preview::Nothing
+            };
             return Some(Leaving {
                 contents,
                 media_type,
@@ -337,7 +359,10 @@ impl<'a> Walk<'a> {
 
     /// One step of a JSON pointer: the key as it reads.
     fn enter(&mut self, key: &str) {
-        let read = key.contains('\\').then(|| serde_json::from_str::<String>(&format!("\"{key}\"")).ok()).flatten();
+        let read = key
+            .contains('\\')
+            .then(|| serde_json::from_str::<String>(&format!("\"{key}\"")).ok())
+            .flatten();
         let read = read.as_deref().unwrap_or(key);
         self.pointer.push('/');
         self.pointer.push_str(&read.replace('~', "~0").replace('/', "~1"));

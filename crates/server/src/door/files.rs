@@ -133,7 +133,12 @@ impl Files {
         };
         let draft = drafts.join(number.to_string());
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(draft, path)
@@ -147,11 +152,15 @@ impl Files {
             used.recent = used.pinned.keys().cloned().collect();
         }
         let (mut old, now) = (Vec::new(), SystemTime::now());
-        let Some(folders) = read_dir(&self.dir)? else { return Ok(old) };
+        let Some(folders) = read_dir(&self.dir)? else {
+            return Ok(old);
+        };
         for folder in folders {
             let folder = folder?;
             let start = folder.file_name().to_string_lossy().into_owned();
-            let Some(files) = read_dir(&folder.path())?.filter(|_| start.len() == 2) else { continue };
+            let Some(files) = read_dir(&folder.path())?.filter(|_| start.len() == 2) else {
+                continue;
+            };
             for file in files {
                 let file = file?;
                 let hash = format!("{start}{}", file.file_name().to_string_lossy());
@@ -210,7 +219,10 @@ mod tests {
         assert_eq!(files.old(Duration::ZERO).unwrap().len(), 2);
         assert!(!files.remove(&hash).unwrap(), "its event is being written");
         drop(pins);
-        assert!(!files.remove(&hash).unwrap(), "its event was written after the collection has looked");
+        assert!(
+            !files.remove(&hash).unwrap(),
+            "its event was written after the collection has looked"
+        );
         assert_eq!(files.old(Duration::from_hours(1)).unwrap().len(), 0, "it is young");
         assert_eq!(files.old(Duration::ZERO).unwrap().len(), 2);
         // Put again after the collection has looked.

@@ -14,8 +14,7 @@ use turnwire_proto::{Code, Epoch};
 
 use super::{
     Refusal, agents, approvals, blobs, chat, commands, downlink, events, guard, health, history, hooks,
-    idempotency::UnderWay, ingest, pair, runs, sessions,
-    state, tickets, tokens, turns, ui, usage,
+    idempotency::UnderWay, ingest, pair, runs, sessions, state, tickets, tokens, turns, ui, usage,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 

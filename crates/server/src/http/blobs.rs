@@ -40,12 +40,21 @@ async fn blob(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     // The same answer for what there is not and for what may not be seen: a hash is no way to find out.
-    let missing = || Refusal::new(Code::NotFound, "there is no such blob, or no event names it that this token may read");
+    let missing = || {
+        Refusal::new(
+            Code::NotFound,
+            "there is no such blob, or no event names it that this token may read",
+        )
+    };
     let Path(hash) = hash.map_err(|_| missing())?;
     if !is_hash(&hash) {
         return Err(missing());
     }
-    let (file, media_type) = app.hub().blob(&grant, app.views(), hash.clone()).await?.ok_or_else(missing)?;
+    let (file, media_type) = app
+        .hub()
+        .blob(&grant, app.views(), hash.clone())
+        .await?
+        .ok_or_else(missing)?;
     let tag = format!("\"{hash}\"");
     if asked(&headers, header::IF_NONE_MATCH).is_some_and(|given| given == "*" || given.contains(&tag)) {
         return Ok(dressed(StatusCode::NOT_MODIFIED.into_response(), &media_type, &tag));
@@ -95,24 +104,44 @@ fn set(response: &mut Response, name: header::HeaderName, value: &str) {
 
 /// With all that keeps a browser from running what is in it.
 fn dressed(mut response: Response, media_type: &str, tag: &str) -> Response {
-    let shown = SHOWN.iter().find(|(known, _)| *known == media_type).map(|(_, shown)| *shown);
-    set(&mut response, header::CONTENT_TYPE, shown.unwrap_or("application/octet-stream"));
+    let shown = SHOWN
+        .iter()
+        .find(|(known, _)| *known == media_type)
+        .map(|(_, shown)| *shown);
+    set(
+        &mut response,
+        header::CONTENT_TYPE,
+        shown.unwrap_or("application/octet-stream"),
+    );
     if shown.is_none() {
         set(&mut response, header::CONTENT_DISPOSITION, "attachment");
     }
     set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(&mut response, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    set(
+        &mut response,
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; sandbox",
+    );
     set(&mut response, header::ACCEPT_RANGES, "bytes");
     set(&mut response, header::ETAG, tag);
     // Contents under a hash never change; they are as private as the event that names them.
-    set(&mut response, header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+    set(
+        &mut response,
+        header::CACHE_CONTROL,
+        "private, max-age=31536000, immutable",
+    );
     response
 }
 
 /// The one range that is asked for. `None`: none that is understood, so all is sent. `Some(None)`: nothing lies there.
 fn part(given: &str, size: u64) -> Option<Option<Range<u64>>> {
     let (start, end) = given.strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse::<u64>().ok())
+            .flatten()
+    };
     let range = match (start, end) {
         ("", last) => size.saturating_sub(number(last)?)..size,
         (start, "") => number(start)?..size,

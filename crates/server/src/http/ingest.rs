@@ -38,8 +38,11 @@ impl Ingest {
         let spec = by_name(name).ok_or_else(|| {
             let known: Vec<_> = ADAPTERS.iter().map(|spec| spec.name).collect();
             let shown: String = name.chars().take(limits::KIND).collect();
-            Refusal::new(Code::NotFound, format!("there is no adapter {shown}; there are {}", known.join(", ")))
-                .with("field", "adapter")
+            Refusal::new(
+                Code::NotFound,
+                format!("there is no adapter {shown}; there are {}", known.join(", ")),
+            )
+            .with("field", "adapter")
         })?;
         let mut context = Context::default();
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {

@@ -144,7 +144,8 @@ fn batch(app: &App, grant: &Grant<Publish>, body: &[u8], mut ids: Option<Ids>) -
         return Err(Refusal::field("body", "the body is empty"));
     }
     // What is larger than an event may be, may be smaller without what becomes blobs: the hub says.
-    let events = Incoming::parse_many_within(body, app.limits().batch_bytes).map_err(|(at, error)| invalid(&error).with("index", at))?;
+    let events = Incoming::parse_many_within(body, app.limits().batch_bytes)
+        .map_err(|(at, error)| invalid(&error).with("index", at))?;
     let limit = app.limits().batch_events;
     if events.len() > limit {
         let text = format!("the array has {} events, more than the limit of {limit}", events.len());
@@ -160,7 +161,11 @@ fn batch(app: &App, grant: &Grant<Publish>, body: &[u8], mut ids: Option<Ids>) -
         id: event.id.or_else(|| ids.as_mut().map(Ids::next)),
         ..event
     };
-    Ok(events.into_iter().map(event).map(|event| event.into_event(&defaults)).collect())
+    Ok(events
+        .into_iter()
+        .map(event)
+        .map(|event| event.into_event(&defaults))
+        .collect())
 }
 
 fn invalid(error: &Invalid) -> Refusal {
@@ -352,7 +357,10 @@ impl<'a> Lines<'a> {
             self.append(&Queued::default()).await?;
             self.events.push(event);
             let line = self.line;
-            return self.append(&Queued::default()).await.map_err(|refusal| refusal.with("line", line));
+            return self
+                .append(&Queued::default())
+                .await
+                .map_err(|refusal| refusal.with("line", line));
         }
         self.events.push(event);
         if self.events.len() >= PIECE_EVENTS || self.bytes >= PIECE_BYTES {

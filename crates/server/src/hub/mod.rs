@@ -68,7 +68,9 @@ impl Hub {
         let admitted = self.door.admit(batch).await.map_err(AppendError::Store)?;
         if let Some((at, size)) = admitted.too_large() {
             let limit = limits::EVENT;
-            let text = format!("`data` and `raw` have {size} bytes together, more than the limit of {limit}, without what became blobs");
+            let text = format!(
+                "`data` and `raw` have {size} bytes together, more than the limit of {limit}, without what became blobs"
+            );
             return Err(Refusal::new(Code::TooLarge, text)
                 .with("field", "data")
                 .with("limit", limit)
@@ -218,8 +220,15 @@ impl Hub {
     ///
     /// # Errors
     /// The views cannot be read.
-    pub(crate) async fn blob(&self, grant: &Grant<Read>, views: &Views, hash: String) -> Result<Option<(PathBuf, String)>, Refusal> {
-        let Some(path) = self.door.files().path(&hash) else { return Ok(None) };
+    pub(crate) async fn blob(
+        &self,
+        grant: &Grant<Read>,
+        views: &Views,
+        hash: String,
+    ) -> Result<Option<(PathBuf, String)>, Refusal> {
+        let Some(path) = self.door.files().path(&hash) else {
+            return Ok(None);
+        };
         views.reach(self.log.bounds().await?.head).await;
         let visible = grant.visibility().clone();
         let known = views.read(move |db| blobs::media_type(db, &hash, &visible)).await?;

@@ -24,12 +24,23 @@ fn one(db: &Transaction<'_>, event: &Event) -> rusqlite::Result<()> {
     if event.kind == Kind::HISTORY_TRIMMED {
         return trimmed(db, event);
     }
-    let Some(refs) = listed(event.data.get()) else { return Ok(()) };
-    let session = event.session_id.as_ref().filter(|_| event.source.as_str() != PUBLIC_SOURCE);
+    let Some(refs) = listed(event.data.get()) else {
+        return Ok(());
+    };
+    let session = event
+        .session_id
+        .as_ref()
+        .filter(|_| event.source.as_str() != PUBLIC_SOURCE);
     let mut insert = db.prepare_cached("INSERT OR IGNORE INTO blobs VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for blob in refs {
         let session = session.map(AsRef::<str>::as_ref);
-        insert.execute(params![blob.hash, from_seq(event.seq), session, blob.media_type, event.kind.is_delta()])?;
+        insert.execute(params![
+            blob.hash,
+            from_seq(event.seq),
+            session,
+            blob.media_type,
+            event.kind.is_delta()
+        ])?;
     }
     Ok(())
 }

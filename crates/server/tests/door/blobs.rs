@@ -8,8 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::world::{Reply, World, note, within};
 
 /// The smallest PNG there is, in base64, and its bytes' count.
-const PNG: &str =
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 fn long(seed: &str) -> String {
     seed.repeat(100 * 1024 / seed.len())
@@ -73,12 +72,27 @@ async fn a_long_text_leaves_its_event_and_comes_back_whole() {
     }
     assert_eq!(reply.headers["etag"], format!("\"{hash}\""));
     // Again, and in part.
-    let again = world.blob_by(&world.admin, &hash, &format!("Connection: close\r\nIf-None-Match: \"{hash}\"\r\n")).await;
+    let again = world
+        .blob_by(
+            &world.admin,
+            &hash,
+            &format!("Connection: close\r\nIf-None-Match: \"{hash}\"\r\n"),
+        )
+        .await;
     assert_eq!((again.status, again.text().as_str()), (304, ""));
     let part = world.blob_by(&world.admin, &hash, "Range: bytes=2-3\r\n").await;
     assert_eq!((part.status, part.text().as_str()), (206, "\"\\"));
-    assert_eq!(part.headers["content-range"], format!("bytes 2-3/{}", reply.text().len()));
-    assert_eq!(world.blob_by(&world.admin, &hash, "Range: bytes=999999-\r\n").await.status, 416);
+    assert_eq!(
+        part.headers["content-range"],
+        format!("bytes 2-3/{}", reply.text().len())
+    );
+    assert_eq!(
+        world
+            .blob_by(&world.admin, &hash, "Range: bytes=999999-\r\n")
+            .await
+            .status,
+        416
+    );
 }
 
 #[tokio::test]
@@ -91,15 +105,24 @@ async fn images_leave_in_the_forms_that_vendors_write_and_what_is_none_stays() {
         "script": {"type": "base64", "media_type": "image/png", "data": "PHNjcmlwdD4="},
         "text": {"media_type": "text/plain", "data": PNG},
     });
-    world.publish(&json!({"type": "message", "session_id": "s", "data": body})).await;
+    world
+        .publish(&json!({"type": "message", "session_id": "s", "data": body}))
+        .await;
     let data = world.newest().await["data"].clone();
     let bytes = hash_of_png();
-    assert_eq!(data["claude"]["source"], json!({"type": "base64", "media_type": "image/png", "data": ""}));
+    assert_eq!(
+        data["claude"]["source"],
+        json!({"type": "base64", "media_type": "image/png", "data": ""})
+    );
     assert_eq!(data["openai"]["image_url"]["url"], format!("/api/blobs/{bytes}"));
     assert_eq!((&data["script"], &data["text"]), (&body["script"], &body["text"]));
     let refs = data["turnwire_blobs"].as_array().unwrap();
     // What it is says the image, not its neighbour.
-    assert!(refs.iter().all(|one| one["media_type"] == "image/png" && one["hash"] == json!(bytes)), "{refs:?}");
+    assert!(
+        refs.iter()
+            .all(|one| one["media_type"] == "image/png" && one["hash"] == json!(bytes)),
+        "{refs:?}"
+    );
     assert_eq!(refs.len(), 3);
     let reply = world.blob(&bytes).await;
     assert_eq!(reply.headers["content-type"], "image/png");
@@ -122,7 +145,8 @@ async fn a_reader_of_another_session_gets_nothing_whatever_it_publishes() {
     assert_eq!(world.blob_by(&reader, &hash, "").await.status, 200);
     assert_eq!(world.blob_by(&stranger, &hash, "").await.status, 404);
     // A reference of its own making names nothing: at the end, nested, escaped, in the vendor's line.
-    let fake = json!([{"at": "/data/x", "hash": hash, "bytes": 1, "media_type": "text/plain", "preview": 0}]).to_string();
+    let fake =
+        json!([{"at": "/data/x", "hash": hash, "bytes": 1, "media_type": "text/plain", "preview": 0}]).to_string();
     for body in [
         format!("{{\"turnwire_blobs\":{fake}}}"),
         format!("{{\"x\":{{\"turnwire_blobs\":{fake}}}}}"),
@@ -158,10 +182,16 @@ async fn an_event_larger_than_one_may_be_is_taken_when_its_blobs_make_it_small_e
     assert_eq!(world.blob(&hash(&text)).await.text().len(), text.len());
     // Many small ones stay too large.
     let many = json!({"type": "note", "data": {"list": vec!["x".repeat(1000); 2000]}});
-    let told = world.post("application/json", many.to_string()).await.refused(413, "too_large");
+    let told = world
+        .post("application/json", many.to_string())
+        .await
+        .refused(413, "too_large");
     assert_eq!(told["limit"], 1024 * 1024);
     let lines = format!("{}\n{many}\n{}\n", note("s", "before"), note("s", "behind"));
-    let told = world.post("application/x-ndjson", lines).await.refused(413, "too_large");
+    let told = world
+        .post("application/x-ndjson", lines)
+        .await
+        .refused(413, "too_large");
     assert_eq!((&told["line"], &told["written"]), (&json!(2), &json!(1)));
 }
 
@@ -187,7 +217,9 @@ async fn what_no_event_names_is_collected_and_what_one_names_is_not() {
         world.publish(&note(session, text)).await;
     }
     assert_eq!(files(&world).len(), 3);
-    let erased = world.ask(format!("{}\r\n", world.head("DELETE", "/api/sessions/a"))).await;
+    let erased = world
+        .ask(format!("{}\r\n", world.head("DELETE", "/api/sessions/a")))
+        .await;
     assert_eq!(erased.status, 200, "{}", erased.text());
     world.metric("turnwire_blobs_collected_total 1").await;
     for (text, status) in [(&gone, 404), (&shared, 200), (&kept, 200)] {
@@ -205,7 +237,9 @@ async fn what_no_event_names_is_collected_and_what_one_names_is_not() {
                 std::fs::write(data.join("blobs/new/7"), "half").unwrap();
             })
             .await;
-        PathBuf::from(&world.server().ready().data_dir).join("blobs/00").join("0".repeat(62))
+        PathBuf::from(&world.server().ready().data_dir)
+            .join("blobs/00")
+            .join("0".repeat(62))
     })
     .await;
     world.metric("turnwire_blobs_collected_total 1").await;

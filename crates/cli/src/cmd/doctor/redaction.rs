@@ -22,7 +22,12 @@ pub(crate) fn redaction(args: &Redaction) -> anyhow::Result<ExitCode> {
     let failed = outcomes.iter().any(|outcome| !outcome.right);
     let paint = Paint::stdout();
     for outcome in &outcomes {
-        let samples::Outcome { name, secret, right, text } = outcome;
+        let samples::Outcome {
+            name,
+            secret,
+            right,
+            text,
+        } = outcome;
         let must = if *secret { "replaced" } else { "kept" };
         if args.json {
             out::print_json(&json!({ "sample": name, "must": must, "ok": right, "text": text }))?;
@@ -32,7 +37,11 @@ pub(crate) fn redaction(args: &Redaction) -> anyhow::Result<ExitCode> {
             true => paint.paint(Colour::Green, "ok  "),
             false => paint.paint(Colour::Red, "fail"),
         };
-        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect();
+        let line: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(100)
+            .collect();
         out::print(&format!("{state}  {must:<8}  {name:<24} {line}"))?;
     }
     Ok(ExitCode::from(if failed { exit::FAILURE } else { 0 }))
