@@ -114,7 +114,7 @@ pub(crate) fn address(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
     }
     let ends = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b"/?#\"'<>`\\".contains(&b);
     let length = bytes[hit.end..].iter().take(512).position(|b| ends(*b));
-    let authority = bytes.get(hit.end..hit.end + length.unwrap_or((bytes.len() - hit.end).min(512)))?;
+    let authority = bytes.get(hit.end..hit.end + length.unwrap_or_else(|| (bytes.len() - hit.end).min(512)))?;
     let at = authority.iter().rposition(|b| *b == b'@')?;
     let colon = authority[..at].iter().position(|b| *b == b':')?;
     let password = hit.end + colon + 1..hit.end + at;

@@ -104,11 +104,10 @@ fn a_kill_between_a_blob_and_its_event_leaves_no_event_that_names_a_missing_blob
             let writing = std::thread::spawn(move || drop(input.write_all(events.as_bytes())));
             (child, writing)
         });
-        let publishing: Vec<_> = publishing.collect();
+        let mut publishing: Vec<_> = publishing.collect();
         // Amid the writing, at another moment each time: when so many blobs are there, or all is written.
         let folder = world.data_dir().join("blobs");
         let many = || fs::read_dir(&folder).map_or(0, Iterator::count);
-        let mut publishing: Vec<_> = publishing.collect();
         let before = many();
         while many() < before + 3 + 7 * round
             && publishing

@@ -50,6 +50,11 @@ impl Drop for Key<'_> {
     }
 }
 
+/// Whether a request has a key.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    headers.contains_key(HEADER)
+}
+
 /// Does `work`, unless its key has an answer already. `work` is given ids for events that have none.
 pub(super) async fn once(
     app: &App,

@@ -24,7 +24,7 @@ test('of a long output its head is shown with the way to the whole, and an image
     { type: 'tool_call', session_id: 'large', data: { tool: 'Shot', tool_call_id: 'c2', success: true, output: [{ type: 'image', mimeType: 'image/png', data: PNG }] } },
     { type: 'note', session_id: 'large', data: { text: 'no hash', turnwire_blobs: [{ at: '/data/x', hash: '../me', bytes: 1 }] } },
   );
-  const { page, problems } = await visitor(browser);
+  const { page, quiet } = await visitor(browser);
   await page.goto(await server.pairingLink());
   await page.locator('[data-connection]').waitFor();
   await page.goto(`${server.url}/#/session/large`);
@@ -37,7 +37,7 @@ test('of a long output its head is shown with the way to the whole, and an image
   // The image was drawn: its contents came, and the policy of the page let them in.
   const image = page.locator('.image img');
   await image.scrollIntoViewIfNeeded();
-  await page.waitForFunction(() => document.querySelector('.image img')?.naturalWidth === 1);
+  await page.waitForFunction(() => /** @type {HTMLImageElement | null} */ (document.querySelector('.image img'))?.naturalWidth === 1);
   assert.equal(await page.locator('.blob').count(), 1, 'what is no blob is not shown as one');
-  assert.deepEqual(problems ?? [], []);
+  quiet();
 });
