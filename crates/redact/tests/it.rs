@@ -61,22 +61,15 @@ fn escapes_hide_nothing() {
                 .chars()
                 .enumerate()
                 .map(|(at, c)| {
-                    if at % every == 0 {
+                    // What must be escaped is.
+                    if at % every == 0 || !c.is_ascii_alphanumeric() {
                         hidden(c)
                     } else {
-                        serde_json::to_string(&c.to_string())
-                            .unwrap()
-                            .trim_matches('"')
-                            .replace("\\\\", "\\u005c")
-                            .to_owned()
+                        c.to_string()
                     }
                 })
                 .collect();
-            let escaped = escaped.replace("\"\"", "\\u0022");
             let before = format!("{{\"x\":\"{escaped}\"}}");
-            let Ok(_) = serde_json::from_str::<serde_json::Value>(&before) else {
-                continue;
-            };
             let after = json(&before);
             let read: serde_json::Value = serde_json::from_str(&after).unwrap();
             let read = read["x"].as_str().unwrap();
