@@ -2,6 +2,7 @@
 
 mod agent;
 mod connect;
+mod doctor;
 mod hooks;
 mod limits;
 mod send;
@@ -22,6 +23,7 @@ use turnwire_proto::{Kind, Name, Scope, Seq};
 use crate::exit;
 pub(crate) use agent::Agent;
 pub(crate) use connect::{Connect, Shell as ConnectShell, Who as ConnectWho};
+pub(crate) use doctor::{Doctor, DoctorOf, Redaction};
 pub(crate) use hooks::{Hook, Hooks, HooksInstall, HooksShow, HooksUninstall, SettingsFile, Vendor};
 pub(crate) use limits::LimitFlags;
 pub(crate) use send::Send;
@@ -384,30 +386,6 @@ pub(crate) struct Pair {
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub expires: Option<Duration>,
     /// Print {"code","url","expires"}
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub gateway: Gateway,
-}
-
-/// Check that everything is as it should be, and say what to do where it is not
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  turnwire doctor
-  turnwire doctor --json | jq 'select(.state!=\"ok\")'
-
-Each line is ok, warn or fail; exit code 1 when something fails.")]
-pub(crate) struct Doctor {
-    /// The address that `serve` will want
-    #[arg(
-        long,
-        env = "TURNWIRE_LISTEN",
-        default_value = "127.0.0.1:8876",
-        value_name = "ADDR:PORT"
-    )]
-    pub listen: SocketAddr,
-    /// One check's JSON a line
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

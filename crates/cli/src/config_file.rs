@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use turnwire_adapters::{Mapping, by_name};
 use turnwire_proto::Name;
+use turnwire_server::config::OwnPattern;
 use turnwire_watch::{Known, Source, known};
 
 use crate::exit;
@@ -17,6 +18,15 @@ const NAME: &str = "turnwire.toml";
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
     watch: Vec<Watch>,
+    redact: Vec<Redact>,
+}
+
+/// A secret of the operator's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redact {
+    name: String,
+    pattern: String,
 }
 
 /// Files that the gateway follows itself.
@@ -35,6 +45,15 @@ struct Watch {
 }
 
 impl File {
+    /// Patterns of secrets.
+    pub(crate) fn redact(&self) -> Vec<OwnPattern> {
+        let pattern = |Redact { name, pattern }: &Redact| OwnPattern {
+            name: name.clone(),
+            pattern: pattern.clone(),
+        };
+        self.redact.iter().map(pattern).collect()
+    }
+
     /// What is followed.
     ///
     /// # Errors
@@ -167,5 +186,21 @@ mod tests {
                 "{text}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(None, dir.path()).unwrap().redact().is_empty());
+        let file = dir.path().join(NAME);
+        std::fs::write(&file, "[[redact]]\nname = \"badge\"\npattern = 'B-\\d+'\n").unwrap();
+        assert_eq!(read(None, dir.path()).unwrap().redact()[0].pattern, r"B-\d+");
+        std::fs::write(&file, "[[redact]]\nname = \"badge\"\npatern = 'x'\n").unwrap();
+        let error = read(None, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("turnwire.toml") && error.contains("patern"), "{error}");
+        let error = read(Some(&dir.path().join("none.toml")), dir.path())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("none.toml"), "{error}");
     }
 }

@@ -120,10 +120,23 @@ impl Incoming {
     /// # Errors
     /// See [`Invalid`].
     pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
+        Self::parse_within(text, limits::EVENT)
+    }
+
+    /// The same with another limit on the bytes of `data` and `raw`: for who makes it smaller.
+    ///
+    /// # Errors
+    /// See [`Invalid`].
+    pub fn parse_within(text: &[u8], limit: usize) -> Result<Self, Invalid> {
         let text = std::str::from_utf8(text)
             .map_err(|e| Invalid::Json(format!("invalid UTF-8 after {} bytes", e.valid_up_to())))?;
         let fields: Fields<'_> = serde_json::from_str(text).map_err(|e| Invalid::Json(e.to_string()))?;
-        Self::try_from(&fields)
+        let event = Self::try_from(&fields)?;
+        let size = event.data.get().len() + event.raw.as_ref().map_or(0, |raw| raw.get().len());
+        if size > limit {
+            return Err(Invalid::Large { size, limit });
+        }
+        Ok(event)
     }
 
     /// Reads an array of events, or one event, or nothing of an empty array.
@@ -131,9 +144,17 @@ impl Incoming {
     /// # Errors
     /// The place in the array, counted from 0, and what is wrong there.
     pub fn parse_many(text: &[u8]) -> Result<Vec<Self>, (usize, Invalid)> {
+        Self::parse_many_within(text, limits::EVENT)
+    }
+
+    /// The same with another limit on the bytes of `data` and `raw` of each.
+    ///
+    /// # Errors
+    /// The place in the array, counted from 0, and what is wrong there.
+    pub fn parse_many_within(text: &[u8], limit: usize) -> Result<Vec<Self>, (usize, Invalid)> {
         let start = text.iter().find(|b| !b.is_ascii_whitespace());
         if start != Some(&b'[') {
-            return Self::parse(text).map(|one| vec![one]).map_err(|e| (0, e));
+            return Self::parse_within(text, limit).map(|one| vec![one]).map_err(|e| (0, e));
         }
         let text = std::str::from_utf8(text).map_err(|e| {
             (
@@ -145,7 +166,7 @@ impl Incoming {
         items
             .iter()
             .enumerate()
-            .map(|(at, item)| Self::parse(item.get().as_bytes()).map_err(|e| (at, e)))
+            .map(|(at, item)| Self::parse_within(item.get().as_bytes(), limit).map_err(|e| (at, e)))
             .collect()
     }
 
@@ -298,15 +319,7 @@ impl TryFrom<&Fields<'_>> for Incoming {
                 });
             }
         }
-        let size = event.data.get().len() + event.raw.as_ref().map_or(0, |raw| raw.get().len());
-        if size > limits::EVENT {
-            Err(Invalid::Large {
-                size,
-                limit: limits::EVENT,
-            })
-        } else {
-            Ok(event)
-        }
+        Ok(event)
     }
 }
 

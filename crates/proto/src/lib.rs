@@ -12,6 +12,7 @@
 //! ```
 
 pub mod approval;
+mod blob;
 mod body;
 pub mod command;
 mod control;
@@ -30,6 +31,7 @@ pub mod sse;
 mod time;
 mod words;
 
+pub use blob::{BLOBS, BLOBS_RENAMED, BlobRef, is_hash};
 pub use body::{
     AgentEnd, AgentStart, AgentState, ApprovalDecision, ApprovalRequest, CommandBody, CommandState, Empty, ErrorBody,
     GraderResult, HistoryTrimmed,

@@ -2,6 +2,10 @@
 
 /// Bytes of one event's body and raw line together.
 pub const EVENT: usize = 1024 * 1024;
+/// Bytes of a string that stays in its event; a longer one becomes a blob.
+pub const BLOB: usize = 64 * 1024;
+/// Bytes of its head that stay.
+pub const PREVIEW: usize = 8 * 1024;
 /// Levels of arrays and objects in a body, itself among them, and in a raw line. Common readers give up at 128 (`serde_json`), and a
 /// page of history puts three levels round a body; adapters stay far below.
 pub const LEVELS: usize = 100;

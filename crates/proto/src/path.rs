@@ -96,6 +96,10 @@ pub const OTLP_METRICS: &str = "/v1/metrics";
 pub const HOOKS_CODEX: &str = "/api/hooks/codex";
 /// The same of Gemini CLI.
 pub const HOOKS_GEMINI: &str = "/api/hooks/gemini";
+/// A vendor's own lines, read by an adapter.
+pub const INGEST: &str = "/api/ingest/{adapter}";
+/// The contents of one blob.
+pub const BLOB: &str = "/api/blobs/{hash}";
 /// Whether the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// Whether it can serve.
@@ -159,6 +163,8 @@ pub const API: &[&str] = &[
     OTLP_METRICS,
     HOOKS_CODEX,
     HOOKS_GEMINI,
+    INGEST,
+    BLOB,
     HEALTHZ,
     READYZ,
     METRICS,

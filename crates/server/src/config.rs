@@ -8,6 +8,8 @@ use std::{
 
 use turnwire_proto::limits;
 
+pub use turnwire_redact::OwnPattern;
+
 pub use crate::notify::{InvalidTarget, NotifyConfig, Token};
 
 /// All of it.
@@ -29,6 +31,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What is kept.
     pub retention: RetentionConfig,
+    /// What is a secret beside what everybody knows as one.
+    pub redact: Vec<OwnPattern>,
     /// Who is told that an agent waits.
     pub notify: NotifyConfig,
     /// Bounds on everything that comes from outside.
@@ -48,6 +52,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             retention: RetentionConfig::default(),
+            redact: Vec::new(),
             notify: NotifyConfig::default(),
             limits: Limits::default(),
         }
@@ -69,6 +74,8 @@ pub struct RetentionConfig {
     pub sessions: Option<u64>,
     /// Sessions, from their last sign of life on.
     pub session_age: Option<Duration>,
+    /// How old a blob must be that is removed because no event names it.
+    pub blobs: Duration,
     /// How often it is looked.
     pub every: Duration,
 }
@@ -83,6 +90,7 @@ impl Default for RetentionConfig {
             max_bytes: None,
             sessions: None,
             session_age: None,
+            blobs: Duration::from_hours(1),
             every: Duration::from_hours(1),
         }
     }

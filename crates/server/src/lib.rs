@@ -4,6 +4,7 @@ pub mod auth;
 pub mod config;
 mod control;
 mod deliver;
+mod door;
 pub mod http;
 mod hub;
 mod notify;
@@ -14,6 +15,7 @@ mod shutdown;
 mod views;
 
 pub use config::Config;
+pub use door::{DoorError, known_markers_key};
 pub use hub::{Hub, Start, Subscription};
 pub use observe::Metrics;
 pub use server::{Ready, Server, StartError};

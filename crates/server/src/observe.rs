@@ -13,6 +13,8 @@ use turnwire_proto::{Code, GapReason};
 type Count = Counter<u64, AtomicU64>;
 /// A counter by one label.
 type CountBy = Family<[(&'static str, &'static str); 1], Count>;
+/// A counter by one label whose values the configuration may add to.
+type CountByName = Family<[(&'static str, String); 1], Count>;
 /// A gauge by one label.
 type GaugeBy = Family<[(&'static str, &'static str); 1], Gauge>;
 
@@ -49,6 +51,12 @@ metrics! {
     published: Count = "events_published", "Events written to the log";
     /// Events whose id was there already.
     duplicates: Count = "events_duplicate", "Events that were published again and not written again";
+    /// Secrets that were replaced, by kind.
+    redacted: CountByName = "redacted", "Secrets that were replaced before they were written, by kind";
+    /// Blobs that were put.
+    blobs: Count = "blobs", "Texts and images that left events for files, those that were there already among them";
+    /// Blobs that were removed.
+    blobs_collected: Count = "blobs_collected", "Files of blobs that were removed because no event names them";
     /// Publishes that were refused, by error code.
     refused: CountBy = "publishes_refused", "Publishes that were refused, by error code";
     /// Bytes of frames that went to readers.

@@ -8,6 +8,7 @@ use turnwire_proto::{HistoryTrimmed, Kind, Name, NewEvent, Object, Seq, Timestam
 
 use crate::{
     config::RetentionConfig,
+    door::Door,
     observe::Metrics,
     views::{Views, sessions},
 };
@@ -21,13 +22,20 @@ const SESSIONS: usize = 100;
 const REST: u32 = 4;
 
 /// Runs until it is dropped.
-pub(crate) async fn keep(log: Arc<dyn Log>, views: Views, config: RetentionConfig, metrics: Arc<Metrics>) {
+pub(crate) async fn keep(log: Door, views: Views, config: RetentionConfig, metrics: Arc<Metrics>) {
     tokio::time::sleep(FIRST.min(config.every)).await;
     loop {
-        run(&*log, config, Timestamp::now(), &metrics).await;
-        if let Err(error) = prune(&*log, &views, config, &metrics).await {
+        run(&log, config, Timestamp::now(), &metrics).await;
+        if let Err(error) = prune(&log, &views, config, &metrics).await {
             metrics.retention_errors.inc();
             tracing::error!(%error, "sessions could not be deleted");
+        }
+        match log.collect(&views, config.blobs).await {
+            Ok(removed) => drop(metrics.blobs_collected.inc_by(removed)),
+            Err(error) => {
+                metrics.retention_errors.inc();
+                tracing::error!(%error, "blobs could not be removed");
+            }
         }
         tokio::time::sleep(config.every).await;
     }

@@ -16,7 +16,8 @@ use crate::{
     config::Config,
     control::Control,
     deliver::{Front, Reactor, serve},
-    http::{app, guard, otlp::grpc},
+    door::{Door, DoorError},
+    http::{UnderWay, app, guard, otlp::grpc},
     hub::Hub,
     notify::{self, InvalidTarget},
     observe::Metrics,
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A name that no host has, or what is no origin.
     #[error("{flag}: {0}", flag = .0.flag())]
     Policy(#[from] guard::InvalidPolicy),
+    /// What is written cannot be kept free of secrets.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// Somebody cannot be notified.
     #[error(transparent)]
     Notify(#[from] InvalidTarget),
@@ -129,11 +133,14 @@ impl Server {
         let dir = config.data_dir.clone();
         private_dir(&dir).map_err(|source| io(&format!("make {}", dir.display()), source))?;
         let cached = Cached::new(log, config.limits.ring_bytes).await;
-        let log: Arc<dyn Log> = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
+        let cached = Arc::new(cached.map_err(|turnwire_log::ReadError::Store(error)| error)?);
+        // From here on there is no log but behind the door.
+        let door = Door::open(cached, &dir, &config.redact, metrics.clone())?;
+        let (log, kept_door): (Arc<dyn Log>, _) = (Arc::new(door.clone()), door.clone());
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let targets = config.notify.targets(&format!("http://{address}"))?;
-        let kv = open_kv(&config, &dir).await?;
-        let auth = open_auth(kv.as_ref(), config.auth, &dir).await?.of_log(epoch);
+        let kv = open_kv(&dir).await?;
+        let auth = open_auth(&kv, config.auth, &dir).await?.of_log(epoch);
         let tail = || async {
             log.tail(&Selector::all())
                 .await
@@ -142,21 +149,19 @@ impl Server {
         let reactor = Reactor::start(tail().await?, &auth, metrics.clone(), config.limits, tasks.clone())
             .map_err(|source| io("start delivery", source))?;
         let (views, folding) = Views::open(&dir, log.clone(), epoch, tail().await?)?;
-        let hub = Hub::new(log.clone(), metrics.clone(), reactor.bell());
+        let hub = Hub::new(door.clone(), metrics.clone(), reactor.bell());
         let policy = policy(&config, address)?;
         let (limits, log_of_app, kept_views) = (config.limits, log.clone(), views.clone());
-        let control = Control::start(log.clone(), views.clone(), metrics.clone(), limits, tasks.clone());
-        if let Some(kv) = kv {
-            let parts = notify::Parts {
-                log: log.clone(),
-                views: views.clone(),
-                kv,
-                metrics: metrics.clone(),
-                epoch,
-                limits,
-            };
-            notify::start(targets, &parts, &tasks);
-        }
+        let control = Control::start(door, views.clone(), metrics.clone(), limits, tasks.clone());
+        let parts = notify::Parts {
+            log: log.clone(),
+            views: views.clone(),
+            kv: kv.clone(),
+            metrics: metrics.clone(),
+            epoch,
+            limits,
+        };
+        notify::start(targets, &parts, &tasks);
         let parts = app::Parts {
             hub,
             auth: auth.clone(),
@@ -166,6 +171,8 @@ impl Server {
             epoch,
             limits,
             tasks: tasks.clone(),
+            kv,
+            under_way: UnderWay::default(),
             checking: tokio::sync::Mutex::default(),
         };
         let (app, reactor) = (app::App::new(parts), Arc::new(reactor));
@@ -190,7 +197,7 @@ impl Server {
         tasks.spawn_until_stop("auth", auth.clone().keep());
         tasks.spawn_until_stop(
             "retention",
-            retention::keep(log.clone(), kept_views, config.retention, metrics),
+            retention::keep(kept_door, kept_views, config.retention, metrics),
         );
         let ready = Ready {
             url: format!("http://{address}"),
@@ -323,22 +330,19 @@ async fn open_log(config: &Config) -> Result<Arc<dyn Log>, StartError> {
     Ok(Arc::new(store))
 }
 
-/// The small state, where somebody needs it.
-async fn open_kv(config: &Config, dir: &Path) -> Result<Option<Arc<dyn Kv>>, StartError> {
-    if !config.auth && !config.notify.is_some() {
-        return Ok(None);
-    }
+/// The small state.
+async fn open_kv(dir: &Path) -> Result<Arc<dyn Kv>, StartError> {
     let dir = dir.to_owned();
     let kv = tokio::task::spawn_blocking(move || SqliteKv::open(&dir))
         .await
         .map_err(|e| io("open tokens", e.into()))??;
-    Ok(Some(Arc::new(kv)))
+    Ok(Arc::new(kv))
 }
 
-async fn open_auth(kv: Option<&Arc<dyn Kv>>, wanted: bool, dir: &Path) -> Result<Auth, StartError> {
-    let Some(kv) = kv.filter(|_| wanted) else {
+async fn open_auth(kv: &Arc<dyn Kv>, wanted: bool, dir: &Path) -> Result<Auth, StartError> {
+    if !wanted {
         return Ok(Auth::disabled());
-    };
+    }
     let auth = Auth::open(kv.clone()).await?;
     local::ensure(&auth, dir).await?;
     Ok(auth)

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("turnwire-log", &["turnwire-proto"]),
     ("turnwire-adapters", &["turnwire-proto"]),
     ("turnwire-formats", &["turnwire-proto"]),
+    ("turnwire-redact", &["turnwire-proto"]),
     ("turnwire-client", &["turnwire-proto"]),
     (
         "turnwire-runner",
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-log",
             "turnwire-adapters",
             "turnwire-formats",
+            "turnwire-redact",
         ],
     ),
     (
@@ -36,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "turnwire-adapters",
             "turnwire-formats",
             "turnwire-client",
+            "turnwire-redact",
             "turnwire-runner",
             "turnwire-watch",
             "turnwire-server",
@@ -64,7 +67,12 @@ const ONLY_UNDER: &[(&str, &[&str])] = &[
 
 /// Crates that do no I/O, so that none of these may be under them, not even in tests.
 const PURE: (&[&str], &[&str]) = (
-    &["turnwire-proto", "turnwire-adapters", "turnwire-formats"],
+    &[
+        "turnwire-proto",
+        "turnwire-adapters",
+        "turnwire-formats",
+        "turnwire-redact",
+    ],
     &["tokio", "hyper", "reqwest", "rustix", "futures-util"],
 );
 

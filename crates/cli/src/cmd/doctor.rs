@@ -1,6 +1,7 @@
 //! `doctor`: looks at everything that a gateway and its recordings need, and says what to do where something is wrong.
 
 mod files;
+mod redaction;
 mod server;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::{
-    args::Doctor,
+    args::{Doctor, DoctorOf},
     exit, gateway,
     out::{self, Colour, Paint},
 };
@@ -62,6 +63,9 @@ impl Check {
 }
 
 pub(crate) async fn doctor(args: Doctor) -> anyhow::Result<ExitCode> {
+    if let Some(DoctorOf::Redaction(args)) = &args.what {
+        return redaction::redaction(args);
+    }
     let mut checks = Vec::new();
     let running = if args.gateway.url.is_none() {
         let dir = gateway::data_dir(args.gateway.data_dir.as_deref())?;

@@ -11,10 +11,9 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use turnwire_client::publish::Patience;
 use turnwire_server::{
-    Config, Server, StartError,
+    Config, DoorError, Server, StartError,
     config::{NotifyConfig, RetentionConfig, Token},
 };
-
 use turnwire_watch::Source;
 
 use crate::{
@@ -38,6 +37,8 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     config.allowed_hosts.clone_from(&args.allow_host);
     config.allowed_origins = args.allow_origin;
     config.limits = args.limits.limits();
+    let file = config_file::read(args.config.as_deref(), &config.data_dir)?;
+    config.redact = file.redact();
     config.notify = NotifyConfig {
         webhook: args.notify.notify_webhook,
         webhook_token: token("TURNWIRE_WEBHOOK_TOKEN"),
@@ -166,7 +167,11 @@ impl Ends {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     let (code, hint) = match &error {
-        StartError::Remote(_) | StartError::Open(_) | StartError::Policy(_) | StartError::Notify(_) => (2, ""),
+        StartError::Remote(_)
+        | StartError::Open(_)
+        | StartError::Policy(_)
+        | StartError::Notify(_)
+        | StartError::Door(DoorError::Pattern(_)) => (2, ""),
         StartError::Listen { .. } => (
             exit::FAILURE,
             "; --listen takes another address, and port 0 any free one",

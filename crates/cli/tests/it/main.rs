@@ -9,6 +9,8 @@ mod approvals;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod gateway;

@@ -8,6 +8,7 @@ use turnwire_proto::{
     approval::{Approval, Choice, Decision, Decisions, State},
     limits,
 };
+use turnwire_redact::MARKER;
 
 use super::{
     Control, action,
@@ -30,7 +31,7 @@ impl Control {
         id: &Name,
         decision: Decision,
     ) -> Result<Approval, Refusal> {
-        let wanted = wanted(grant, decision)?;
+        let wanted = wanted(grant, self.kept(decision)?)?;
         let mut decided = self.decided(grant.principal(), vec![id.clone()], wanted).await?;
         decided
             .pop()
@@ -64,7 +65,20 @@ impl Control {
             arguments: None,
             always,
         };
-        self.decided(grant.principal(), ids, wanted(grant, decision)?).await
+        self.decided(grant.principal(), ids, wanted(grant, self.kept(decision)?)?)
+            .await
+    }
+
+    /// A decision as the log will have it, since the agent is told what the log has.
+    fn kept(&self, decision: Decision) -> Result<Decision, Refusal> {
+        if let Some(arguments) = &decision.arguments
+            && (arguments.get().contains(MARKER) || self.door.has_secrets(arguments.get()))
+        {
+            let text = "`arguments` have a secret, or the marker of one: no secret is kept, so the tool would be called with the marker";
+            return Err(Refusal::field("arguments", text));
+        }
+        let message = decision.message.map(|message| self.door.text_without_secrets(message));
+        Ok(Decision { message, ..decision })
     }
 
     async fn decided(&self, who: &Arc<Principal>, ids: Vec<Name>, wanted: Wanted) -> Result<Decided, Refusal> {

@@ -39,6 +39,7 @@ pub(crate) use transition::is_legal;
 use crate::{
     auth::{Agent, Control as MayControl, Grant, Read},
     config::Limits,
+    door::Door,
     http::Refusal,
     observe::Metrics,
     shutdown::Tasks,
@@ -63,6 +64,7 @@ pub(crate) struct Control {
     inbox: Asking<Inbox>,
     views: Views,
     log: Arc<dyn Log>,
+    door: Door,
     limits: Limits,
     tasks: Tasks,
 }
@@ -107,7 +109,8 @@ struct Queue {
 
 impl Control {
     /// Begins: the desk reads what there is, and works until everything is told to stop.
-    pub(crate) fn start(log: Arc<dyn Log>, views: Views, metrics: Arc<Metrics>, limits: Limits, tasks: Tasks) -> Self {
+    pub(crate) fn start(door: Door, views: Views, metrics: Arc<Metrics>, limits: Limits, tasks: Tasks) -> Self {
+        let log: Arc<dyn Log> = Arc::new(door.clone());
         let (asking, queue) = Asking::new("commands", "control_queue");
         let told = Arc::<Notify>::default();
         let desk = Desk::new(
@@ -130,6 +133,7 @@ impl Control {
             inbox,
             views,
             log,
+            door,
             limits,
             tasks,
         }
@@ -146,8 +150,10 @@ impl Control {
     ///
     /// # Errors
     /// It may not be given, there is no room, or it cannot be written.
-    pub(crate) async fn issue(&self, grant: &Grant<MayControl>, order: Order) -> Result<Command, Refusal> {
+    pub(crate) async fn issue(&self, grant: &Grant<MayControl>, mut order: Order) -> Result<Command, Refusal> {
         permitted(grant, order.session_id.as_ref())?;
+        // An order is what the log has of it, for its agent and for whoever says it again, also after a restart.
+        order.args = self.door.without_secrets(order.args);
         self.ask(|desk| Box::pin(desk.issue(order, Timestamp::now()))).await?
     }
 
@@ -360,7 +366,7 @@ impl Control {
         grant: &Grant<Agent>,
         named: Option<&Name>,
         id: EventId,
-        said: Acknowledgement,
+        mut said: Acknowledgement,
     ) -> Result<Command, Refusal> {
         check(&said)?;
         // Whose it is is looked up, so an agent's key never has to be told which agent it is of.
@@ -383,6 +389,8 @@ impl Control {
                 }
             }
         };
+        said.reason = said.reason.map(|reason| self.door.text_without_secrets(reason));
+        said.result = said.result.map(|result| self.door.without_secrets(result));
         self.ask(move |desk| Box::pin(async move { desk.acknowledge(&agent, id, said, Timestamp::now()).await }))
             .await?
     }

@@ -9,12 +9,12 @@ use axum::{
 };
 use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
-use turnwire_log::Log;
+use turnwire_log::{Kv, Log};
 use turnwire_proto::{Code, Epoch};
 
 use super::{
-    Refusal, agents, approvals, chat, commands, downlink, events, guard, health, history, hooks, otlp, pair, runs,
-    sessions, state, tickets, tokens, turns, ui, usage,
+    Refusal, agents, approvals, blobs, chat, commands, downlink, events, guard, health, history, hooks,
+    idempotency::UnderWay, ingest, otlp, pair, runs, sessions, state, tickets, tokens, turns, ui, usage,
 };
 use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
 
@@ -23,7 +23,6 @@ use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Ta
 pub(crate) struct App(Arc<Parts>);
 
 /// What an [`App`] is made of.
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) hub: Hub,
     pub(crate) auth: Auth,
@@ -33,8 +32,17 @@ pub(crate) struct Parts {
     pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
     pub(crate) tasks: Tasks,
+    /// Small state.
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) under_way: UnderWay,
     /// Held by the one who looks whether the stores work: anybody may ask, so it is done once at a time.
     pub(crate) checking: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
 }
 
 impl App {
@@ -60,6 +68,14 @@ impl App {
 
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.0.tasks
+    }
+
+    pub(super) fn kv(&self) -> &dyn Kv {
+        &*self.0.kv
+    }
+
+    pub(super) fn under_way(&self) -> &UnderWay {
+        &self.0.under_way
     }
 
     pub(crate) fn checking(&self) -> &tokio::sync::Mutex<()> {
@@ -101,6 +117,8 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(approvals::router())
         .merge(hooks::router())
         .merge(otlp::router())
+        .merge(blobs::router())
+        .merge(ingest::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

@@ -8,12 +8,12 @@ use axum::{
     routing::post,
 };
 use http::{HeaderMap, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use turnwire_log::Appended;
 use turnwire_proto::{Code, Name, Seq, path};
 
 use super::{
-    App, Refusal,
+    App, Refusal, idempotency,
     intake::{self, Shape},
     query::{self, EventQuery},
 };
@@ -29,7 +29,7 @@ pub(crate) fn router() -> Router<App> {
 }
 
 /// What a publish answers, after all of it is durable.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Published {
     pub(super) first_seq: Seq,
     pub(super) last_seq: Seq,
@@ -65,7 +65,15 @@ async fn publish(
     // What a producer says in the query would be said to nobody.
     let asked = query.map_or(Ok(()), |query| EventQuery::parse(Some(&query), &[]).map(drop));
     let done = match asked.and_then(|()| Shape::of(&headers)) {
-        Ok(shape) => intake::take(&app, &grant, shape, &headers, body, &queued).await,
+        Ok(shape) => {
+            // Most have no key, and need no room for one.
+            if idempotency::is_asked(&headers) {
+                let work = async |ids| intake::take(&app, &grant, shape, (&headers, body), &queued, ids).await;
+                Box::pin(idempotency::once(&app, &grant, path::EVENTS, &headers, work)).await
+            } else {
+                intake::take(&app, &grant, shape, (&headers, body), &queued, None).await
+            }
+        }
         Err(refusal) => Err(refusal),
     };
     match done {

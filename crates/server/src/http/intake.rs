@@ -10,6 +10,8 @@ use turnwire_proto::{Code, Defaults, Incoming, Invalid, NewEvent, Timestamp, lim
 use super::{
     App, Refusal,
     events::{Published, media_type, source_of},
+    ids::Ids,
+    ingest::Ingest,
 };
 use crate::{
     auth::{Grant, Publish},
@@ -20,8 +22,6 @@ use crate::{
 const PIECE_EVENTS: usize = 1000;
 /// Bytes of lines that are appended together.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Bytes of one line: an event at its limit, and its names.
-const LINE: usize = limits::EVENT + 16 * 1024;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,9 @@ pub(super) async fn take(
     app: &App,
     grant: &Grant<Publish>,
     shape: Shape,
-    headers: &HeaderMap,
-    body: Body,
+    (headers, body): (&HeaderMap, Body),
     queued: &Queued,
+    ids: Option<Ids>,
 ) -> Result<Published, Refusal> {
     match shape {
         Shape::Json => {
@@ -68,13 +68,29 @@ pub(super) async fn take(
                 return Err(too_large(limit));
             }
             let body = whole(app, body, limit).await?;
-            let events = batch(app, grant, &body)?;
+            let events = batch(app, grant, &body, ids)?;
             let mut published = Published::default();
             published.add(&app.hub().publish(grant, &events, queued).await?);
             Ok(published)
         }
-        Shape::Lines => Lines::new(app, grant, queued).take(body).await,
+        Shape::Lines => {
+            let lines = Lines {
+                ids,
+                ..Lines::new(app, grant, queued)
+            };
+            lines.take(body).await
+        }
     }
+}
+
+/// Takes a vendor's lines in and appends what an adapter makes of them.
+pub(super) async fn read(app: &App, grant: &Grant<Publish>, ingest: Ingest, body: Body) -> Result<Published, Refusal> {
+    let queued = Queued::default();
+    let lines = Lines {
+        ingest: Some(ingest),
+        ..Lines::new(app, grant, &queued)
+    };
+    lines.take(body).await
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -123,11 +139,13 @@ pub(super) async fn whole(app: &App, body: Body, limit: usize) -> Result<Bytes, 
     Ok(all.freeze())
 }
 
-fn batch(app: &App, grant: &Grant<Publish>, body: &[u8]) -> Result<Vec<NewEvent>, Refusal> {
+fn batch(app: &App, grant: &Grant<Publish>, body: &[u8], mut ids: Option<Ids>) -> Result<Vec<NewEvent>, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::field("body", "the body is empty"));
     }
-    let events = Incoming::parse_many(body).map_err(|(at, error)| invalid(&error).with("index", at))?;
+    // What is larger than an event may be, may be smaller without what becomes blobs: the hub says.
+    let events = Incoming::parse_many_within(body, app.limits().batch_bytes)
+        .map_err(|(at, error)| invalid(&error).with("index", at))?;
     let limit = app.limits().batch_events;
     if events.len() > limit {
         let text = format!("the array has {} events, more than the limit of {limit}", events.len());
@@ -139,7 +157,15 @@ fn batch(app: &App, grant: &Grant<Publish>, body: &[u8]) -> Result<Vec<NewEvent>
         source: source_of(grant),
         timestamp: Timestamp::now(),
     };
-    Ok(events.into_iter().map(|event| event.into_event(&defaults)).collect())
+    let event = |event: Incoming| Incoming {
+        id: event.id.or_else(|| ids.as_mut().map(Ids::next)),
+        ..event
+    };
+    Ok(events
+        .into_iter()
+        .map(event)
+        .map(|event| event.into_event(&defaults))
+        .collect())
 }
 
 fn invalid(error: &Invalid) -> Refusal {
@@ -168,6 +194,10 @@ struct Lines<'a> {
     bytes: usize,
     line: u64,
     published: Published,
+    /// Ids of events that have none.
+    ids: Option<Ids>,
+    /// Reads lines that are no events yet.
+    ingest: Option<Ingest>,
 }
 
 impl<'a> Lines<'a> {
@@ -187,6 +217,8 @@ impl<'a> Lines<'a> {
             bytes: 0,
             line: 0,
             published: Published::default(),
+            ids: None,
+            ingest: None,
         }
     }
 
@@ -231,6 +263,13 @@ impl<'a> Lines<'a> {
         if self.line == 0 {
             return Err(Refusal::field("body", "the body is empty"));
         }
+        let mut events = Vec::new();
+        if let Some(ingest) = &mut self.ingest {
+            ingest.end(&mut events);
+        }
+        for event in events {
+            self.take_event(event).await?;
+        }
         let queued = self.queued;
         self.append(queued).await
     }
@@ -247,38 +286,83 @@ impl<'a> Lines<'a> {
             }
         }
         self.rest.extend_from_slice(&piece);
-        if self.rest.len() > LINE {
+        if self.rest.len() > self.longest() {
             return Err(self.long());
         }
         Ok(())
     }
 
+    /// Bytes of one line: before its blobs leave it, an event may be as large as a body that is one batch.
+    fn longest(&self) -> usize {
+        self.app.limits().batch_bytes
+    }
+
     fn long(&self) -> Refusal {
-        let text = format!("line {} is longer than the limit of {LINE} bytes", self.line + 1);
+        let limit = self.longest();
+        let text = format!("line {} is longer than the limit of {limit} bytes", self.line + 1);
         Refusal::new(Code::TooLarge, text)
             .with("field", "body")
             .with("line", self.line + 1)
-            .with("limit", LINE)
+            .with("limit", limit)
     }
 
     async fn line(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        if line.len() > LINE {
+        if line.len() > self.longest() {
             return Err(self.long());
         }
         self.line += 1;
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
-        let event = match Incoming::parse(line) {
-            Ok(event) => event,
+        let ids = match &mut self.ingest {
+            None => self.ids.as_mut(),
+            Some(ingest) => match ingest.own(line) {
+                Some(ids) => Some(ids),
+                None => return self.foreign(line).await,
+            },
+        };
+        let id = ids.map(Ids::next);
+        let event = match Incoming::parse_within(line, self.longest()) {
+            Ok(event) => Incoming {
+                id: event.id.or(id),
+                ..event
+            },
             Err(error) => {
                 // The lines before it are good and stay so.
                 self.append(&Queued::default()).await?;
                 return Err(invalid(&error).with("line", self.line));
             }
         };
-        self.events.push(event.into_event(&self.defaults));
+        let event = event.into_event(&self.defaults);
         self.bytes += line.len();
+        self.take_event(event).await
+    }
+
+    /// A vendor's line.
+    async fn foreign(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let mut events = Vec::new();
+        if let Some(ingest) = &mut self.ingest {
+            ingest.line(line, &mut events);
+        }
+        self.bytes += line.len();
+        for event in events {
+            self.take_event(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_event(&mut self, event: NewEvent) -> Result<(), Refusal> {
+        if event.size() > limits::EVENT {
+            // Alone: should it stay too large, the lines before it are good and stay so.
+            self.append(&Queued::default()).await?;
+            self.events.push(event);
+            let line = self.line;
+            return self
+                .append(&Queued::default())
+                .await
+                .map_err(|refusal| refusal.with("line", line));
+        }
+        self.events.push(event);
         if self.events.len() >= PIECE_EVENTS || self.bytes >= PIECE_BYTES {
             self.append(&Queued::default()).await
         } else {

@@ -3,6 +3,7 @@
 mod agents;
 pub(crate) mod app;
 mod approvals;
+mod blobs;
 pub mod body;
 mod chat;
 mod commands;
@@ -13,6 +14,9 @@ pub mod guard;
 mod health;
 mod history;
 mod hooks;
+mod idempotency;
+mod ids;
+mod ingest;
 mod intake;
 pub(crate) mod otlp;
 pub mod pair;
@@ -30,4 +34,5 @@ pub mod ui;
 mod usage;
 
 pub(crate) use app::App;
+pub(crate) use idempotency::UnderWay;
 pub use refusal::Refusal;

@@ -3,35 +3,45 @@
 mod queued;
 mod subscription;
 
-use std::{sync::Arc, task::Poll};
+use std::{path::PathBuf, sync::Arc, task::Poll};
 
 use futures_util::poll;
 use tokio::sync::watch;
-use turnwire_log::{Appended, Bounds, Limit, Log, Page, ReadError};
-use turnwire_proto::{Code, Kind, Name, NewEvent, Object, Selector, Seq, SessionRenamed, Timestamp};
+use turnwire_log::{AppendError, Appended, Bounds, Limit, Log, Page, ReadError};
+use turnwire_proto::{Code, Kind, Name, NewEvent, Object, Selector, Seq, SessionRenamed, Timestamp, limits};
 
 pub(crate) use queued::Queued;
 pub use subscription::{Start, Subscription};
 
 use crate::{
     auth::{Admin, Chat, Grant, Publish, Read},
+    door::Door,
     http::Refusal,
     observe::Metrics,
     retention,
+    views::{Views, blobs},
 };
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hub {
     log: Arc<dyn Log>,
+    /// What is published goes through it by hand: its place in the log's queue is told before it is written.
+    door: Door,
     metrics: Arc<Metrics>,
     /// Wakes readers of everything; rung once for all of them. See `deliver::bell`.
     bell: watch::Receiver<Seq>,
 }
 
 impl Hub {
-    pub(crate) fn new(log: Arc<dyn Log>, metrics: Arc<Metrics>, bell: watch::Receiver<Seq>) -> Self {
-        Self { log, metrics, bell }
+    pub(crate) fn new(door: Door, metrics: Arc<Metrics>, bell: watch::Receiver<Seq>) -> Self {
+        let log = Arc::new(door.clone());
+        Self {
+            log,
+            door,
+            metrics,
+            bell,
+        }
     }
 
     /// Appends a batch, all or none of it. `queued` is set when the batch has its place behind those before it.
@@ -55,7 +65,18 @@ impl Hub {
                 }
             }
         }
-        let mut append = self.log.append(batch);
+        let admitted = self.door.admit(batch).await.map_err(AppendError::Store)?;
+        if let Some((at, size)) = admitted.too_large() {
+            let limit = limits::EVENT;
+            let text = format!(
+                "`data` and `raw` have {size} bytes together, more than the limit of {limit}, without what became blobs"
+            );
+            return Err(Refusal::new(Code::TooLarge, text)
+                .with("field", "data")
+                .with("limit", limit)
+                .with("index", at));
+        }
+        let mut append = std::pin::pin!(self.door.append(&admitted));
         let first = poll!(append.as_mut());
         queued.set();
         let appended = match first {
@@ -193,6 +214,25 @@ impl Hub {
     /// It cannot be read.
     pub async fn bounds(&self, _grant: &Grant<Read>) -> Result<Bounds, ReadError> {
         self.log.bounds().await
+    }
+
+    /// What a blob is and where, if an event names it that may be seen.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub(crate) async fn blob(
+        &self,
+        grant: &Grant<Read>,
+        views: &Views,
+        hash: String,
+    ) -> Result<Option<(PathBuf, String)>, Refusal> {
+        let Some(path) = self.door.files().path(&hash) else {
+            return Ok(None);
+        };
+        views.reach(self.log.bounds().await?.head).await;
+        let visible = grant.visibility().clone();
+        let known = views.read(move |db| blobs::media_type(db, &hash, &visible)).await?;
+        Ok(known.map(|media_type| (path, media_type)))
     }
 
     pub(crate) const fn metrics(&self) -> &Arc<Metrics> {

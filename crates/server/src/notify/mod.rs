@@ -64,11 +64,6 @@ impl std::fmt::Debug for NotifyConfig {
 }
 
 impl NotifyConfig {
-    /// Whether anybody is told.
-    pub(crate) const fn is_some(&self) -> bool {
-        self.webhook.is_some() || self.ntfy.is_some()
-    }
-
     /// Who is told.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 mod activity;
 pub(crate) mod approvals;
+pub(crate) mod blobs;
 pub(crate) mod commands;
 mod current;
 mod latency;
@@ -98,6 +99,11 @@ const VIEWS: &[View] = &[
         fold: with_sessions,
         // It deletes by time, as it goes on; what is of a session that was forgotten is in no sum.
         forget: |_, _| Ok(0),
+    },
+    View {
+        tables: || blobs::TABLES.to_owned(),
+        fold: blobs::fold,
+        forget: blobs::forget,
     },
     View {
         tables: || search::TABLES.to_owned(),

@@ -31,7 +31,7 @@ async fn a_reader_that_stops_reading_is_cut_and_loses_nothing_and_costs_nobody_e
     let text = "x".repeat(500 * 1024);
     let publish = async {
         for _ in 0..EVENTS {
-            world.publish(&note("a", &text)).await;
+            world.publish(&said("a", &text)).await;
         }
     };
     let ((), theirs) = tokio::join!(publish, other.until(EVENTS as u64));
@@ -55,13 +55,18 @@ async fn a_client_that_takes_no_answer_is_cut() {
     let world = World::with(|config| config.limits.write_deadline = Duration::from_millis(300)).await;
     let text = "x".repeat(1000 * 1024);
     for _ in 0..8 {
-        world.publish(&note("a", &text)).await;
+        world.publish(&said("a", &text)).await;
     }
     let mut wire = world.narrow_wire().await;
     let page = format!("{}\r\n", world.head("GET", "/api/events/history?after=0"));
     wire.send(page.repeat(8)).await;
     world.metric("turnwire_connections_slow_total 1").await;
     world.metric("turnwire_connections_open 1").await;
+}
+
+/// What is said stays whole in its event as long as there is room for it.
+fn said(session: &str, text: &str) -> serde_json::Value {
+    serde_json::json!({"type": "message", "session_id": session, "data": {"content": text}})
 }
 
 /// No heartbeat wakes these streams: whatever they notice, they were told.

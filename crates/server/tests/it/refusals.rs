@@ -171,7 +171,9 @@ async fn what_is_too_large_is_refused_with_the_limit() {
         config.limits.batch_bytes = 2 * 1024 * 1024;
     })
     .await;
-    let large = note("a", &"x".repeat(limits::EVENT)).to_string();
+    // Of small strings: a long one would leave the event.
+    let small: Vec<_> = (0..limits::EVENT / 1000).map(|_| "x".repeat(1000)).collect();
+    let large = json!({"type": "note", "session_id": "a", "data": {"list": small}}).to_string();
     for media_type in [JSON, NDJSON] {
         let details = world
             .post(media_type, &large)
@@ -194,7 +196,7 @@ async fn what_is_too_large_is_refused_with_the_limit() {
     undeclared.extend(chunked(batch.as_bytes().chunks(100_000)));
     world.ask(undeclared).await.refused_field(413, "too_large", "body");
 
-    let line = format!("{{\"type\":\"note\"{}}}", " ".repeat(limits::EVENT + 20_000));
+    let line = format!("{{\"type\":\"note\"{}}}", " ".repeat(2 * limits::EVENT + 20_000));
     let details = world.post(NDJSON, line).await.refused_field(413, "too_large", "body");
     assert_eq!((&details["line"], &details["written"]), (&json!(1), &json!(0)));
     assert!(
@@ -202,7 +204,7 @@ async fn what_is_too_large_is_refused_with_the_limit() {
             .as_u64()
             .is_some_and(|limit| limit > limits::EVENT as u64)
     );
-    let endless = "x".repeat(limits::EVENT + 20_000);
+    let endless = "x".repeat(2 * limits::EVENT + 20_000);
     world
         .post(NDJSON, endless)
         .await

@@ -8,6 +8,7 @@ import { html } from '../html.js';
 import { ApprovalCard } from './approval.js';
 import { Arguments, argumentsOf, Difference, editOf, pretty } from './arguments.js';
 import { useAround } from './around.js';
+import { Blobs } from './blobs.js';
 import { ARGUMENT, Clip, MESSAGE, OUTPUT } from './clip.js';
 import { useKept } from './kept.js';
 import { Given } from './order.js';
@@ -24,7 +25,7 @@ export function Row({ item, row, marked, at, size }) {
   return html`<li ref=${row} class=${names} data-key=${item.key} data-kind=${item.kind} data-seqs=${seqs} aria-current=${marked ? 'location' : undefined} aria-posinset=${at} aria-setsize=${size} tabindex="-1">
     <time class="when" datetime=${item.at} title=${item.at && full(item.at)}>${clock(item.at)}</time>
     <i class="node" aria-hidden="true"></i>
-    <div class="body">${body(item)}</div>
+    <div class="body">${body(item)}${item.kind !== 'gap' && html`<${Blobs} events=${item.events} />`}</div>
     ${item.kind !== 'gap' && item.kind !== 'raw' && html`<${Raw} item=${item} count=${item.events.length + item.deltas.length} />`}
   </li>`;
 }

@@ -1,0 +1,220 @@
+//! What the redactor promises.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use turnwire_proto::{Json, Kind, Name, NewEvent, Object, Timestamp};
+use turnwire_redact::{OwnPattern, Redactor, samples};
+
+fn redactor() -> Redactor {
+    Redactor::new([7; 32], &[]).unwrap()
+}
+
+fn json(text: &str) -> String {
+    redactor()
+        .json(text)
+        .map_or_else(|| text.to_owned(), |(json, _)| json.get().to_owned())
+}
+
+#[test]
+fn every_kind_is_replaced_and_what_is_like_it_is_not() {
+    for outcome in samples::run(&redactor()) {
+        assert!(outcome.right, "{}: {}", outcome.name, outcome.text);
+    }
+}
+
+/// A text as a JSON string, escaped so many times: JSON within a string of JSON.
+fn nested(text: &str, times: usize) -> String {
+    (0..times).fold(text.to_owned(), |text, _| {
+        format!("{{\"x\":{}}}", serde_json::to_string(&text).unwrap())
+    })
+}
+
+#[test]
+fn a_secret_is_found_however_deep_in_json_within_json_it_stands() {
+    for (name, text, secret) in samples::all() {
+        for times in 1..5 {
+            let before = nested(&text, times);
+            let after = json(&before);
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&after).is_ok(),
+                "{name}: {after}"
+            );
+            match &secret {
+                // Its first line is as good as all of it: what is escaped reads otherwise.
+                Some(secret) => assert!(
+                    !after.contains(secret.lines().next().unwrap()),
+                    "{name} {times}: {after}"
+                ),
+                None => assert_eq!(after, before, "{name} {times}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn escapes_hide_nothing() {
+    let hidden = |letter: char| format!("\\u{:04x}", u32::from(letter));
+    for (name, text, secret) in samples::all() {
+        let Some(secret) = secret else { continue };
+        for every in [1, 3] {
+            let escaped: String = text
+                .chars()
+                .enumerate()
+                .map(|(at, c)| {
+                    // What must be escaped is.
+                    if at % every == 0 || !c.is_ascii_alphanumeric() {
+                        hidden(c)
+                    } else {
+                        c.to_string()
+                    }
+                })
+                .collect();
+            let before = format!("{{\"x\":\"{escaped}\"}}");
+            let after = json(&before);
+            let read: serde_json::Value = serde_json::from_str(&after).unwrap();
+            let read = read["x"].as_str().unwrap();
+            assert!(!read.contains(&secret) && read.contains("[redacted:"), "{name}: {read}");
+        }
+    }
+    let slashes = json(r#"{"u":"https:\/\/me:s3cr3tpw@example.org\/x"}"#);
+    assert!(slashes.contains(r"https:\/\/me:[redacted:url-password:"), "{slashes}");
+}
+
+#[test]
+fn the_same_secret_has_the_same_marker_and_under_another_key_another() {
+    let token = format!("ghp_{}", "0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R");
+    let (once, kinds) = redactor().text(&format!("{token} and {token}")).unwrap();
+    let (first, second) = once.split_once(" and ").unwrap();
+    assert_eq!(first, second);
+    assert_eq!(kinds.len(), 2);
+    assert!(first.starts_with("[redacted:github-token:") && first.len() == "[redacted:github-token:12345678]".len());
+    let other = Redactor::new([8; 32], &[]).unwrap().text(&token).unwrap().0;
+    assert_ne!(first, other);
+    // Escaped or not, it is the same secret.
+    let escaped = json(&format!("[\"{}\"]", token.replace("ghp", "\\u0067hp")));
+    assert_eq!(escaped, format!("[\"{first}\"]"));
+}
+
+#[test]
+fn a_value_is_told_by_its_key_at_any_depth() {
+    let before = r#"{"a":[{"DB_PASSWORD" : "hunter2hunter2","n":1.50}],"env":{"apiKey":"a1B2c3D4e5F6g7H8"},"h":{"Authorization":"token a1B2c3D4e5F6g7H8"}}"#;
+    let after = json(before);
+    assert!(!after.contains("hunter2") && !after.contains("a1B2c3"), "{after}");
+    assert!(
+        after.contains(r#""n":1.50"#) && after.contains("\"token [redacted:authorization:"),
+        "{after}"
+    );
+    let same = r#"{"password":true,"x":"hunter2hunter2","password_rules":"hunter2hunter2","token":{"a":"b"}}"#;
+    assert_eq!(json(same), same);
+}
+
+#[test]
+fn a_key_of_an_object_is_replaced_like_any_string() {
+    let after = json(r#"{"AKIAQ3EGRZ7EXAMPLE42":1}"#);
+    assert!(after.starts_with(r#"{"[redacted:aws-key:"#), "{after}");
+}
+
+#[test]
+fn nothing_but_the_secret_changes_in_an_event() {
+    let data = Json::parse(r#"{"n":1.50, "s":"\u00e9 \/ AKIAQ3EGRZ7EXAMPLE42 é", "t":"\u0041"}"#).unwrap();
+    let event = NewEvent::new(
+        Kind::NOTE,
+        Name::new("test").unwrap(),
+        Timestamp::UNIX_EPOCH,
+        Object::new(data).unwrap(),
+    );
+    let (clean, kinds) = redactor().event(&event).unwrap();
+    assert_eq!(
+        (clean.id, &clean.kind, clean.timestamp),
+        (event.id, &event.kind, event.timestamp)
+    );
+    assert_eq!(kinds.len(), 1);
+    let (start, end) = clean.data.get().split_once("[redacted:aws-key:").unwrap();
+    assert_eq!(start, r#"{"n":1.50, "s":"\u00e9 \/ "#);
+    assert_eq!(&end[8..], r#"] é", "t":"\u0041"}"#);
+    assert!(redactor().event(&clean).is_none(), "twice is once");
+}
+
+#[test]
+fn names_are_replaced_too() {
+    let secret = Name::new(&format!("ghp_{}", "0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R")).unwrap();
+    let mut event = NewEvent::new(Kind::NOTE, secret.clone(), Timestamp::UNIX_EPOCH, Object::empty());
+    event.agent = Some(secret.clone());
+    event.turn_id = Some(secret.clone());
+    let (clean, kinds) = redactor().event(&event.in_session(secret)).unwrap();
+    assert_eq!(kinds.len(), 4);
+    let mut line = Vec::new();
+    clean.encode_line(&mut line);
+    assert!(!String::from_utf8(line).unwrap().contains("ghp_"));
+}
+
+#[test]
+fn own_patterns_are_replaced_and_a_bad_one_is_named() {
+    let own = |name: &str, pattern: &str| OwnPattern {
+        name: name.to_owned(),
+        pattern: pattern.to_owned(),
+    };
+    let with = |own: &[OwnPattern]| Redactor::new([7; 32], own);
+    let ours = with(&[own("badge", r"badge (\d{4})"), own("digits", "[0-9a-f]{8}")]).unwrap();
+    let (json, kinds) = ours
+        .json(r#"{"t":"badge 1234","u":"\u0062adge 5678, deadbeef"}"#)
+        .unwrap();
+    assert_eq!(kinds.len(), 3);
+    assert!(json.get().starts_with(r#"{"t":"badge [redacted:badge:"#), "{json:?}");
+    assert!(ours.json(json.get()).is_none(), "what is in a marker is not looked at");
+    for (bad, why) in [
+        (own("Bad", "x"), "`Bad`: a name has"),
+        (own("open", "("), "`open`: regex parse error"),
+        (own("nothing", "x*"), "`nothing` matches the empty text"),
+    ] {
+        let error = with(&[own("fine", "x"), bad]).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    assert!(
+        with(&[own("a", "x"), own("a", "y")])
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
+}
+
+#[test]
+fn texts_made_to_be_slow_are_not() {
+    for piece in [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-eyJ",
+        "password=",
+        "token=a1",
+        "sk-",
+        "Bearer a1",
+        "://a:",
+        "\\u0041",
+        "AKIAQ3EGRZ7EXAMPLE42 ",
+    ] {
+        let text = format!("[\"{}\"]", piece.repeat(1024 * 1024 / piece.len()));
+        let once = json(&text);
+        assert!(serde_json::from_str::<serde_json::Value>(&once).is_ok());
+    }
+}
+
+proptest! {
+    /// Whatever comes: valid JSON stays valid JSON, and twice is once.
+    #[test]
+    fn json_stays_json_and_twice_is_once(parts in proptest::collection::vec(prop_oneof![
+        "\\PC{0,12}",
+        proptest::sample::select(samples::all().into_iter().map(|(_, text, _)| text).collect::<Vec<_>>()),
+        proptest::sample::select(vec!["\\".to_owned(), "\"".to_owned(), "password=".to_owned(), "\":\"".to_owned(), "\\u0041".to_owned(), "\n".to_owned()]),
+    ], 0..6), times in 0_usize..3, key in "(password|token|x)") {
+        let text = nested(&parts.concat(), times);
+        let before = serde_json::json!({ key: text, "list": [parts] }).to_string();
+        let once = json(&before);
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&once).is_ok(), "{}", once);
+        prop_assert_eq!(json(&once), once);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(text in "\\PC{0,200}") {
+        let _ = redactor().text(&text);
+        let _ = redactor().json(&text);
+    }
+}
