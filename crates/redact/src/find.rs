@@ -15,12 +15,14 @@ pub(crate) fn find(text: &str, field: Option<&'static str>, own: &Own) -> Vec<Fo
     let mut found = Vec::new();
     own.find(text, &mut found);
     let (mut begun, mut named) = (Vec::new(), Vec::new());
+    // Where the secret before it ends.
+    let mut last = 0;
     for (sign, range) in signs(text.as_bytes()) {
         let (secret, kind) = match sign {
-            Sign::Prefix(at) => (forms::prefixed(text, &range, &PREFIXES[at]), PREFIXES[at].kind),
+            Sign::Prefix(at) => (forms::prefixed(text, &range, last, &PREFIXES[at]), PREFIXES[at].kind),
             Sign::PrivateKey => (forms::private_key(text, &range), "private-key"),
-            Sign::WebToken => (forms::web_token(text, &range), "jwt"),
-            Sign::Bearer => (forms::bearer(text, &range), "bearer-token"),
+            Sign::WebToken => (forms::web_token(text, &range, last), "jwt"),
+            Sign::Bearer => (forms::bearer(text, &range, last), "bearer-token"),
             Sign::Address => (forms::address(text, &range), "url-password"),
             Sign::Name(at) => {
                 let kind = names::WORDS[at].1;
@@ -29,6 +31,7 @@ pub(crate) fn find(text: &str, field: Option<&'static str>, own: &Own) -> Vec<Fo
             }
             Sign::Escape => continue,
         };
+        last = secret.as_ref().map_or(last, |secret| secret.end);
         let rank = if let Sign::Prefix(at) = sign { at } else { 0 };
         begun.extend(secret.map(|secret| (rank, one(secret, kind))));
     }
@@ -52,20 +55,36 @@ fn one(range: Range<usize>, kind: &'static str) -> Found {
     }
 }
 
-/// Those that overlap none before them and no marker, in the order of the text.
+/// None overlaps another or a marker, in the order of the text. Of two that overlap, the first stays, unless the later one is more of the
+/// same: what stands beside a secret in a value that is one as a whole is as secret.
 fn apart(found: Vec<Found>, markers: Vec<Range<usize>>) -> Vec<Found> {
-    // By where they begin, where they end: none overlaps another, so the nearest before the end of a range is the only one
-    // that can meet it.
-    let mut taken: BTreeMap<usize, usize> = markers.into_iter().map(|range| (range.start, range.end)).collect();
-    let mut kept: Vec<Found> = Vec::new();
-    for one in found {
-        let Range { start, end } = one.range;
-        let nearest = taken.range(..end).next_back();
-        if nearest.is_none_or(|(_, other_end)| *other_end <= start) {
-            taken.insert(start, end);
-            kept.push(one);
+    // By where they begin; a marker has no kind.
+    let mut taken: BTreeMap<usize, (usize, Option<Arc<str>>)> = markers
+        .into_iter()
+        .map(|range| (range.start, (range.end, None)))
+        .collect();
+    for Found { range, kind } in found {
+        // None overlaps another, so those that meet a range are the last ones that begin before its end.
+        let before = taken.range(..range.end).rev();
+        let met: Vec<(usize, usize, Option<Arc<str>>)> = before
+            .map(|(start, (end, kind))| (*start, *end, kind.clone()))
+            .take_while(|(_, end, _)| *end > range.start)
+            .collect();
+        let within = |(start, end, kind): &(usize, usize, Option<Arc<str>>)| {
+            kind.is_some() && range.start <= *start && *end <= range.end
+        };
+        if !met.iter().all(within) {
+            continue;
         }
+        for (start, ..) in &met {
+            taken.remove(start);
+        }
+        let first = met.into_iter().next_back().and_then(|(_, _, kind)| kind);
+        taken.insert(range.start, (range.end, Some(first.unwrap_or(kind))));
     }
-    kept.sort_by_key(|found| found.range.start);
-    kept
+    let secrets = taken.into_iter().filter_map(|(start, (end, kind))| {
+        let range = start..end;
+        kind.map(|kind| Found { range, kind })
+    });
+    secrets.collect()
 }

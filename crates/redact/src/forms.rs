@@ -14,8 +14,12 @@ fn run(bytes: &[u8], from: usize, class: Class, most: usize) -> usize {
     bytes[from..].iter().take(most).take_while(|b| class.has(**b)).count()
 }
 
-/// Whether a word may begin here: not within another one, but behind an escape of an address such as `%3D`.
-fn begins(bytes: &[u8], at: usize) -> bool {
+/// Whether a word may begin here: not within another one, but behind an escape of an address such as `%3D`, and behind another
+/// secret, which ends at `last`.
+fn begins(bytes: &[u8], at: usize, last: usize) -> bool {
+    if at == last {
+        return true;
+    }
     let Some(before) = at.checked_sub(1).map(|before| bytes[before]) else {
         return true;
     };
@@ -23,9 +27,10 @@ fn begins(bytes: &[u8], at: usize) -> bool {
 }
 
 /// What begins with a prefix at `hit`.
-pub(crate) fn prefixed(text: &str, hit: &Range<usize>, prefix: &Prefix) -> Option<Range<usize>> {
+pub(crate) fn prefixed(text: &str, hit: &Range<usize>, last: usize, prefix: &Prefix) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    if text[hit.clone()] != *prefix.literal || (prefix.literal.as_bytes()[0] != b'/' && !begins(bytes, hit.start)) {
+    if text[hit.clone()] != *prefix.literal || (prefix.literal.as_bytes()[0] != b'/' && !begins(bytes, hit.start, last))
+    {
         return None;
     }
     let mut length = run(bytes, hit.end, prefix.class, prefix.most + 1);
@@ -76,9 +81,9 @@ fn cut_off(text: &str, body: usize, most: usize) -> usize {
 }
 
 /// A JSON web token: three parts, of which the first two are JSON objects.
-pub(crate) fn web_token(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn web_token(text: &str, hit: &Range<usize>, last: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    if text[hit.clone()] != *"eyJ" || hit.start > 0 && Class::Url.has(bytes[hit.start - 1]) {
+    if text[hit.clone()] != *"eyJ" || hit.start > 0 && hit.start != last && Class::Url.has(bytes[hit.start - 1]) {
         return None;
     }
     let head = hit.start + run(bytes, hit.start, Class::Url, 4096);
@@ -93,9 +98,9 @@ pub(crate) fn web_token(text: &str, hit: &Range<usize>) -> Option<Range<usize>> 
 }
 
 /// What follows `Bearer `.
-pub(crate) fn bearer(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
+pub(crate) fn bearer(text: &str, hit: &Range<usize>, last: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    if !begins(bytes, hit.start) {
+    if !begins(bytes, hit.start, last) {
         return None;
     }
     let most = bytes[hit.end..].iter().take(4096);

@@ -19,8 +19,15 @@ fn files_with(dir: &Path, bytes: &[u8]) -> Vec<String> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files_with(&path, bytes));
-        } else if memchr::memmem::find(&std::fs::read(&path).unwrap(), bytes).is_some() {
-            found.push(path.display().to_string());
+        } else {
+            // What a database makes for a moment may be gone by now.
+            let held = match std::fs::read(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                held => held.unwrap(),
+            };
+            if memchr::memmem::find(&held, bytes).is_some() {
+                found.push(path.display().to_string());
+            }
         }
     }
     found

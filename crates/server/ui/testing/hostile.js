@@ -35,7 +35,7 @@ export async function harmless(page) {
     const own = '.logo, .spark, .context svg, .bars svg';
     for (const one of document.querySelectorAll('#app :is(img, script, style, link, base, iframe, object, embed, video, audio)')) found.push(`made: ${one.outerHTML.slice(0, 100)}`);
     for (const one of document.querySelectorAll('#app svg')) if (!one.matches(own)) found.push(`made: ${one.outerHTML.slice(0, 100)}`);
-    for (const one of document.querySelectorAll('#app a')) if (!/^(#|https?:)/.test(one.getAttribute('href') ?? '')) found.push(`leads: ${one.getAttribute('href')}`);
+    for (const one of document.querySelectorAll('#app a')) if (!/^(#|https?:|\/api\/(sessions\/[\w.%~!*'()-]+\/export|blobs\/\w+)(\?|$))/.test(one.getAttribute('href') ?? '')) found.push(`leads: ${one.getAttribute('href')}`);
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
       const node = walker.currentNode;

@@ -179,7 +179,7 @@ export const VIEWS = [
       await press(page, 'Enter');
       await there(page, 'a.result');
       await press(page, 'j', 'Enter');
-      await page.waitForURL(/#\/session\/waiting\?at=\d+$/);
+      await page.waitForURL(/#\/session\/waiting\?(.*&)?at=\d+/);
     },
   },
   {
@@ -226,7 +226,7 @@ export const VIEWS = [
       await there(page, '.item.raw pre', '"seq"');
       await tabTo(page, '.item.raw a', 'Link to event');
       await press(page, 'Enter');
-      await page.waitForURL(/#\/session\/waiting\?at=\d+$/);
+      await page.waitForURL(/#\/session\/waiting\?(.*&)?at=\d+/);
     },
   },
   {
@@ -239,7 +239,7 @@ export const VIEWS = [
     keys: async (page) => {
       await there(page, '.span.call.running', 'Write');
       await press(page, 'j', 'j', 'Enter');
-      await page.waitForURL(/#\/session\/waiting\?at=\d+$/);
+      await page.waitForURL(/#\/session\/waiting\?(.*&)?at=\d+/);
     },
   },
   {
