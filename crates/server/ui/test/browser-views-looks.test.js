@@ -104,16 +104,23 @@ for (const view of VIEWS) {
 test('the dialogs fit and have no fault either, take the keys, and give the focus back', async () => {
   const { context, page, quiet } = await look(browser, world, VIEWS[0]);
   const { url } = world.server;
-  for (const [hash, css, text] of [['#/', 'button', '?'], ['#/session/waiting', 'button', 'Share…'], ['#/agents', 'button', 'Set model…']]) {
+  /** Each opened by a button, or by a button of a menu, which then gets the focus back. @type {[string, string, string?][]} */
+  const dialogs = [['#/', '?'], ...['Share…', 'Rename…', 'Erase…'].map((text) => /** @type {[string, string, string]} */ (['#/session/waiting', text, 'Session'])), ['#/agents', 'Set model…']];
+  for (const [hash, text, menu] of dialogs) {
     await page.goto(`${url}/${hash}`);
-    await page.locator(css).filter({ hasText: text }).first().waitFor();
-    await tabTo(page, css, text);
+    if (menu) {
+      await page.locator('summary').filter({ hasText: menu }).waitFor();
+      await tabTo(page, 'summary', menu);
+      await page.keyboard.press('Enter');
+    }
+    await page.locator('button').filter({ hasText: text }).first().waitFor();
+    await tabTo(page, 'button', text);
     await page.keyboard.press('Enter');
     await page.locator('dialog[open]').waitFor();
     assert.deepEqual(await flaws(page, `a dialog, ${text}`), []);
     await page.keyboard.press('Escape');
     await page.locator('dialog[open]').waitFor({ state: 'detached' });
-    await page.waitForFunction((said) => document.activeElement?.textContent?.includes(said), text);
+    await page.waitForFunction((said) => document.activeElement?.textContent?.includes(said), menu ?? text);
   }
   quiet();
   await context.close();
