@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test, { after, afterEach, before, beforeEach } from 'node:test';
 import { faults } from '../testing/axe.js';
 import { launch, visitor } from '../testing/browser.js';
-import { look } from '../testing/look.js';
+import { look, NOT_IN } from '../testing/look.js';
 import { Server } from '../testing/server.js';
 import { misfits } from '../testing/shown.js';
 import { VIEWS, tabTo } from '../testing/views.js';
@@ -22,8 +22,6 @@ beforeEach(async () => {
 afterEach(() => world?.end());
 after(() => browser?.close());
 
-/** What the browser logs by itself when one who is not signed in asks who is. */
-const NOT_IN = /status of 401/;
 
 /** Widths of windows; a telephone's is the one that is looked at most closely. */
 const SIZES = [

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test, { after, afterEach, before, beforeEach } from 'node:test';
 import { AWAY, launch, read, reconnect } from '../testing/browser.js';
-import { look, lookAgain } from '../testing/look.js';
+import { look, lookAgain, NOT_IN } from '../testing/look.js';
 import { same } from '../testing/shown.js';
 import { VIEWS } from '../testing/views.js';
 import { World } from '../testing/world.js';
@@ -21,8 +21,6 @@ beforeEach(async () => {
 afterEach(() => world?.end());
 after(() => browser?.close());
 
-/** What the browser logs by itself when one who is not signed in asks who is. */
-const NOT_IN = /status of 401/;
 
 test('every view that the page has is in the table that the tests of all views go over', async () => {
   const { context, page, quiet } = await look(browser, world, VIEWS[0]);

@@ -5,6 +5,9 @@ import { visitor } from './browser.js';
 /** It follows the log, or is at a moment of it, or has nobody to show it to. */
 const READY = '[data-connection=live], [data-connection=replay], main.sign-in';
 
+/** What the browser itself logs where nobody is signed in. */
+export const NOT_IN = /status of 401/;
+
 /**
  * @param {import('playwright-core').Browser} browser
  * @param {import('./views.js').AnyWorld} world

@@ -240,13 +240,17 @@ async function grown(page, server, events) {
   await page.evaluate(() => (location.hash = '#/'));
   await opening(page, '#/session/long', '.item');
   await page.locator('[data-connection=live]').waitFor();
+  /** @type {number[]} */
+  const quarters = [];
   for (let from = 0; from < events; from += BATCH) {
     const last = `the note after ${from}`;
     const notes = Array.from({ length: BATCH - 1 }, (_, at) => p.event('note', { text: `note ${from + at} that has a line of words` }));
     await server.publish(...notes, p.event('note', { text: last }));
     await page.getByText(last, { exact: true }).waitFor();
-    if ((from + BATCH) % (events / 4) === 0) row(`heap after ${from + BATCH} more events`, await heap(page), 'MB', 60);
+    if ((from + BATCH) % (events / 4) === 0) quarters.push(await heap(page));
   }
+  row(`heap after ${events} more events`, quarters[3], 'MB', 60);
+  row('of it grown since the first quarter of them', Math.max(0, quarters[3] - quarters[0]), 'MB', 1);
 }
 
 /** All that the server gives out of the page, as it sends it. @param {Server} server */

@@ -1,4 +1,5 @@
-// Pictures of the page for the documentation, of the recorded runs of `turnwire demo`:
+// Pictures of the page for the documentation: large ones of the recorded runs of `turnwire demo`, and one of each view in the table
+// that the tests go over:
 //
 //   node testing/shots.js [directory]
 
@@ -8,17 +9,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { AWAY, launch, visitor } from './browser.js';
+import { look, NOT_IN } from './look.js';
 import { BIN } from './server.js';
+import { VIEWS } from './views.js';
+import { World } from './world.js';
 
 /** How fast the runs are played: some end and some are at work when the pictures are taken. */
 const SPEED = '0.5';
-
-/** The other views: what the picture is called, where it is, and what is there when it can be taken. */
-const VIEWS = [
-  ['usage', '#/usage', '.plot canvas'],
-  ['search', '#/search?q=hello', 'a.result'],
-  ['access', '#/access', '.token'],
-];
 
 /** @param {string} directory */
 async function take(directory) {
@@ -39,11 +36,9 @@ async function take(directory) {
     await page.locator('[data-connection=live]').waitFor();
     await both(page, join(directory, 'session'));
     await page.setViewportSize({ width: 1200, height: 760 });
-    for (const [name, hash, ready] of VIEWS) {
-      await page.goto(`${new URL(page.url()).origin}/${hash}`);
-      await page.locator(ready).first().waitFor();
-      await both(page, join(directory, name));
-    }
+    await page.goto(`${new URL(page.url()).origin}/#/usage`);
+    await page.locator('.plot canvas').first().waitFor();
+    await both(page, join(directory, 'usage'));
     quiet(AWAY);
     await context.close();
   } finally {
@@ -51,6 +46,28 @@ async function take(directory) {
     demo.kill('SIGTERM');
   }
 }
+
+/** Each view, small. @param {string} directory */
+async function takeViews(directory) {
+  mkdirSync(directory, { recursive: true });
+  const browser = await launch();
+  const world = await World.begin();
+  try {
+    for (const view of VIEWS) {
+      const { context, page, quiet } = await look(browser, world, view);
+      await view.seen(page);
+      await both(page, join(directory, slug(view.name)));
+      quiet(view.isGuest && NOT_IN);
+      await context.close();
+    }
+  } finally {
+    await browser.close();
+    await world.end();
+  }
+}
+
+/** What a view's picture is called: `the fleet` is `fleet`. @param {string} name */
+const slug = (name) => name.replace(/^(the|a|one) /, '').replace(/[^a-z]+/g, '-');
 
 /** @param {import('playwright-core').Page} page @param {string} path */
 async function both(page, path) {
@@ -60,4 +77,6 @@ async function both(page, path) {
   }
 }
 
-await take(process.argv[2] ?? fileURLToPath(new URL('../../../../docs/img', import.meta.url)));
+const directory = process.argv[2] ?? fileURLToPath(new URL('../../../../docs/img', import.meta.url));
+await take(directory);
+await takeViews(join(directory, 'views'));

@@ -270,6 +270,8 @@ function Held({ item, kept, observer, ...of }) {
     kept.set(item.key, found);
     return found;
   }, [item.key]);
+  // A row in which nobody has unfolded anything leaves nothing behind: rows without number go by.
+  useLayoutEffect(() => () => void (own.size === 0 && kept.delete(item.key)), [own]);
   const row = useRef(/** @type {HTMLElement | null} */ (null));
   useLayoutEffect(() => {
     const element = row.current;
