@@ -80,7 +80,7 @@ export class Summary {
     const after = { ...before, last_seq: event.seq, last_activity, agent: event.agent ?? before.agent };
     if (!isDelta(event)) after.events += 1;
     if (after.state === 'stalled' && !isOfSilence(event)) after.state = this.#running.size > 0 ? 'running_tool' : 'thinking';
-    if (newDay(before, event)) after.cost_today_usd = 0;
+    if (newDay(before, event)) Object.assign(after, { usage_today: {}, cost_today_usd: 0 });
     if (this.#isToldBefore(event)) this.#addSpent(after, event);
     else if (Object.hasOwn(FOLDS, event.type)) FOLDS[/** @type {keyof Wire.Bodies} */ (event.type)]?.(after, event.data ?? {}, this.#running, this.#asked);
     after.doing = [...this.#running.values()].at(-1);
@@ -123,8 +123,7 @@ export class Summary {
     const turn = this.#turns.of(event);
     if (event.type !== 'turn_end' || !turn || turn.row === 'spent' || !isObject(event.data?.usage)) return;
     turn.row = 'spent';
-    session.usage = added(session.usage, event.data.usage);
-    addCost(session, event.data.cost_usd);
+    spend(session, event.data);
   }
 
   /** @param {number[] | undefined} activity @param {number} minute */
@@ -174,9 +173,13 @@ export function added(usage, more) {
   };
 }
 
-/** @param {Wire.Session} session @param {unknown} cost */
-function addCost(session, cost) {
-  const dollars = num(cost);
+/** What a turn has used is the session's, and today's. @param {Wire.Session} session @param {{ usage?: unknown, cost_usd?: unknown }} data */
+function spend(session, data) {
+  if (data.usage) {
+    session.usage = added(session.usage, data.usage);
+    session.usage_today = added(session.usage_today, data.usage);
+  }
+  const dollars = num(data.cost_usd);
   if (dollars === null) return;
   session.cost_usd = (session.cost_usd ?? 0) + dollars;
   session.cost_today_usd = (session.cost_today_usd ?? 0) + dollars;
@@ -244,8 +247,7 @@ const FOLDS = {
     running.clear();
     asked.clear();
     s.state = data.ok === false ? 'failed' : 'idle';
-    if (data.usage) s.usage = added(s.usage, data.usage);
-    addCost(s, data.cost_usd);
+    spend(s, data);
   },
   turn_state_changed(s, data, _, asked) {
     const state = str(data.state);

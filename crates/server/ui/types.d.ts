@@ -145,6 +145,8 @@ declare namespace Wire {
     doing?: Doing | null;
     /** Events of each of the last minutes, oldest first. */
     activity?: number[];
+    /** Of today, UTC. */
+    usage_today?: Usage;
     cost_today_usd?: number;
   }
 

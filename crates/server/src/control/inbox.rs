@@ -279,7 +279,10 @@ pub(super) async fn run(mut inbox: Inbox, mut queue: Waiting<Inbox>, tasks: Task
                 })
             }
             Err(error) => {
-                tracing::error!(?error, "what time and rules do to approvals could not be written");
+                tracing::warn!(
+                    ?error,
+                    "what time and rules do to approvals is not written yet; it is tried again"
+                );
                 RETRY
             }
         };

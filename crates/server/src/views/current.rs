@@ -1,4 +1,4 @@
-//! What a session does just now: the call it is in, how lively it has been, what it has cost today. Read at the moment of an answer.
+//! What a session does just now: the call it is in, how lively it has been, what it has used today. Read at the moment of an answer.
 
 use std::collections::HashMap;
 
@@ -48,9 +48,10 @@ pub(super) fn fill(db: &Connection, sessions: &mut [Session], now: Timestamp) ->
             *slot = events;
         }
     })?;
-    meter::cost_today(db, now, |session, cost| {
+    meter::today(db, now, |session, used| {
         if let Some(at) = places.get(&session) {
-            sessions[*at].cost_today_usd = cost;
+            sessions[*at].usage_today = used.usage();
+            sessions[*at].cost_today_usd = used.cost_usd;
         }
     })
 }

@@ -214,15 +214,16 @@ pub(super) fn activity(db: &Connection, now: Timestamp, mut each: impl FnMut(i64
     Ok(())
 }
 
-/// What each session has cost since midnight, UTC.
-pub(super) fn cost_today(db: &Connection, now: Timestamp, mut each: impl FnMut(i64, f64)) -> rusqlite::Result<()> {
+/// What each session has used since midnight, UTC.
+pub(super) fn today(db: &Connection, now: Timestamp, mut each: impl FnMut(i64, Used)) -> rusqlite::Result<()> {
     let hour = now.millis().div_euclid(HOUR);
     let mut rows = db.prepare_cached(
-        "SELECT session, round(total(cost_usd), 10) FROM usage WHERE hour BETWEEN ?1 AND ?2 GROUP BY session",
+        "SELECT session, sum(input_tokens), sum(output_tokens), sum(cache_read), sum(cache_creation), round(total(cost_usd), 10)
+         FROM usage WHERE hour BETWEEN ?1 AND ?2 GROUP BY session",
     )?;
     let mut rows = rows.query([hour - hour.rem_euclid(24), hour])?;
     while let Some(row) = rows.next()? {
-        each(row.get(0)?, row.get(1)?);
+        each(row.get(0)?, Used::read(row, 1)?);
     }
     Ok(())
 }

@@ -76,11 +76,12 @@ pub(crate) struct Session {
     cost_usd: f64,
     first_seq: Seq,
     pub(crate) last_seq: Seq,
-    /// Of the moment of the answer, like the two below: [`current`] fills them in.
+    /// Of the moment of the answer, like the three below: [`current`] fills them in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) doing: Option<Doing>,
     /// Events of each of the last minutes, oldest first.
     pub(super) activity: Vec<i64>,
+    pub(super) usage_today: Usage,
     pub(super) cost_today_usd: f64,
     #[serde(skip)]
     used: Used,
@@ -137,6 +138,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         cost_usd: used.cost_usd,
         doing: None,
         activity: Vec::new(),
+        usage_today: Used::default().usage(),
         cost_today_usd: 0.0,
         used,
         alive: moment(row, 26)?,

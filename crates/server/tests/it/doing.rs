@@ -108,7 +108,7 @@ async fn activity_is_the_events_of_the_last_thirty_minutes() {
 }
 
 #[tokio::test]
-async fn what_a_session_has_cost_today_is_not_what_it_has_cost() {
+async fn what_a_session_has_used_and_cost_today_is_not_all_that_it_has() {
     let mut world = World::start().await;
     let usage = |at: String, cost: f64| json!({"type": "usage", "session_id": "s", "timestamp": at, "data": {"input_tokens": 1, "cost_usd": cost}});
     let day = 24 * 3_600_000;
@@ -129,5 +129,7 @@ async fn what_a_session_has_cost_today_is_not_what_it_has_cost() {
             (&one["cost_today_usd"], &one["cost_usd"]),
             (&json!(0.75), &json!(12.75))
         );
+        let tokens = |field: &str| one[field]["input_tokens"].clone();
+        assert_eq!((tokens("usage_today"), tokens("usage")), (json!(2), json!(4)));
     }
 }

@@ -32,7 +32,7 @@ export function FleetRow({ summary, asked, onOpen }) {
       <span class="who"><bdi>${oneLine(agent)}</bdi><bdi class="model">${oneLine(s.model ?? '')}</bdi></span>
       <${Spark} summary=${summary} />
       <${Context} tokens=${s.context_tokens} window=${s.context_window} />
-      <${Tokens} usage=${s.usage} />
+      <${Tokens} today=${s.usage_today ?? s.usage} all=${s.usage} />
       <${Cost} today=${s.cost_today_usd} all=${s.cost_usd} />
       <time class="ago" datetime=${s.last_activity} title=${full(s.last_activity)}>
         <span class="unseen">last activity </span><${Ago} at=${s.last_activity} />
@@ -70,15 +70,22 @@ function Context({ tokens, window }) {
   </span>`;
 }
 
-/** @param {{ usage: Wire.Usage | undefined }} props */
-function Tokens({ usage }) {
-  const tokens = usageOf(usage);
-  const sent = tokens ? tokens.input + tokens.read + tokens.written : 0;
-  if (!tokens || sent + tokens.output === 0) return html`<span class="tokens"></span>`;
-  const said = `${whole(tokens.input)} sent, ${whole(tokens.read)} from cache, ${whole(tokens.written)} to cache, ${whole(tokens.output)} made`;
-  return html`<span class="tokens" title=${`Tokens: ${said}`}>
-    <span class="unseen">tokens in </span>${short(sent)}<span class="arrow" aria-hidden="true"> → </span><span class="unseen"> out </span>${short(tokens.output)}
+/** Tokens of today, and in all. @param {{ today: Wire.Usage, all: Wire.Usage }} props */
+function Tokens({ today, all }) {
+  const [day, sum] = [usageOf(today), usageOf(all)].map((tokens) => ({ sent: tokens ? tokens.input + tokens.read + tokens.written : 0, made: tokens?.output ?? 0 }));
+  if (sum.sent + sum.made === 0) return html`<span class="tokens"></span>`;
+  const title = `Tokens today: ${told(today)}. In all: ${told(all)}.`;
+  // What was all before today does not look like today's.
+  if (day.sent + day.made === 0) return html`<span class="tokens" title=${title}><small><span class="unseen">tokens in all </span>${short(sum.sent)} → ${short(sum.made)}</small></span>`;
+  return html`<span class="tokens" title=${title}>
+    <span class="unseen">tokens in </span>${short(day.sent)}<span class="arrow" aria-hidden="true"> → </span><span class="unseen"> out </span>${short(day.made)}
   </span>`;
+}
+
+/** @param {Wire.Usage} usage */
+function told(usage) {
+  const tokens = usageOf(usage) ?? { input: 0, read: 0, written: 0, output: 0 };
+  return `${whole(tokens.input)} sent, ${whole(tokens.read)} from cache, ${whole(tokens.written)} to cache, ${whole(tokens.output)} made`;
 }
 
 /** What it has cost today, and in all where that is more. @param {{ today: number | undefined, all: number | null | undefined }} props */
