@@ -17,8 +17,8 @@ after(async () => {
 
 const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-test('of a long output its head is shown with the way to the whole, and an image as it is', async () => {
-  const output = `begins ${'and goes on '.repeat(10_000)}ends`;
+test('of an output of 5 MB its head is shown with the way to the whole, and an image as it is', async () => {
+  const output = `begins\n${'and goes on for a long line\n'.repeat(190_000)}ends`;
   await server.publish(
     { type: 'tool_call', session_id: 'large', data: { tool: 'Bash', tool_call_id: 'c1', success: true, output } },
     { type: 'tool_call', session_id: 'large', data: { tool: 'Shot', tool_call_id: 'c2', success: true, output: [{ type: 'image', mimeType: 'image/png', data: PNG }] } },
@@ -30,10 +30,12 @@ test('of a long output its head is shown with the way to the whole, and an image
   await page.goto(`${server.url}/#/session/large`);
   const link = page.getByRole('link', { name: 'Open the whole of output' });
   await link.waitFor();
-  assert.match(await page.locator('.blob').first().innerText(), /120,011 bytes, text\/plain; its first 8,192 bytes are here/);
+  assert.match(await page.locator('.blob').first().innerText(), /5,320,011 bytes, text\/plain; its first 8,192 bytes are here/);
   const [opened] = await Promise.all([page.context().waitForEvent('page'), link.click()]);
   await opened.waitForLoadState();
-  assert.equal(await opened.evaluate(() => document.body.innerText), output);
+  // What was opened is the whole of it, as text and nothing else.
+  assert.equal(await opened.evaluate(() => document.contentType), 'text/plain');
+  assert.ok((await page.evaluate(async (href) => (await fetch(href)).text(), opened.url())) === output, 'it is whole');
   // The image was drawn: its contents came, and the policy of the page let them in.
   const image = page.locator('.image img');
   await image.scrollIntoViewIfNeeded();
