@@ -63,6 +63,7 @@ impl Filed {
         if events.is_empty() {
             return;
         }
+        let near = fact::Near::to(&self.origin);
         let mut hash = Sha256::new();
         hash.update(b"turnwire file");
         hash.update(self.origin.len().to_le_bytes());
@@ -78,7 +79,7 @@ impl Filed {
             let mut hash = hash.clone();
             hash.update(number.to_le_bytes());
             number += 1;
-            event.id = fact::of(&hash.finalize());
+            event.id = fact::of(near, &hash.finalize());
         }
     }
 }

@@ -168,7 +168,7 @@ impl<'a> Sheet<'a> {
     /// The same id for whoever tells of the same thing.
     fn keyed(&self, kind: &Kind, key: &[&str]) -> EventId {
         let own = [self.session.as_str(), kind.as_str()];
-        id(DOMAIN, own.iter().chain(key).copied())
+        id(self.session.as_str(), DOMAIN, own.iter().chain(key).copied())
     }
 
     /// The same id for each try of this delivery.
@@ -176,7 +176,7 @@ impl<'a> Sheet<'a> {
         self.unkeyed += 1;
         let delivery = self.delivery.id.to_string();
         let number = self.unkeyed.to_string();
-        id(DOMAIN, [&*delivery, &*number])
+        id(self.session.as_str(), DOMAIN, [&*delivery, &*number])
     }
 
     /// Writes an event that is known by `key`, in its session and of its kind; one without a key by its delivery.

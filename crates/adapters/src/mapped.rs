@@ -177,7 +177,7 @@ impl Adapter for Mapped {
         event.agent = agent;
         if let Some(id) = look.text(&self.mapping.id, "") {
             let session = session.as_ref().map_or("", Name::as_str);
-            event.id = crate::fact::id("turnwire mapped", [self.source.as_str(), session, &*id]);
+            event.id = crate::fact::id(session, "turnwire mapped", [self.source.as_str(), session, &*id]);
         }
         out.push(self.placed(event, session, turn, text));
     }

@@ -210,12 +210,16 @@ impl Scribe {
             _ => call,
         };
         if let Some(once) = once {
-            return Some(fact::id(DOMAIN, own.into_iter().chain([once])));
+            return Some(fact::id(session, DOMAIN, own.into_iter().chain([once])));
         }
         let line = facts.line.as_deref()?;
         facts.events += 1;
         let number = facts.events.to_string();
-        Some(fact::id(DOMAIN, [self.source.as_str(), session, line, &*number]))
+        Some(fact::id(
+            session,
+            DOMAIN,
+            [self.source.as_str(), session, line, &*number],
+        ))
     }
 
     pub(crate) fn turn(&mut self) -> Option<&mut Turn> {

@@ -96,7 +96,11 @@ impl Page<'_> {
         body: &T,
         more: &[(&'static str, Option<Json>)],
     ) {
-        let id = fact::id(DOMAIN, ["", kind.as_str()].into_iter().chain(key.iter().copied()));
+        let id = fact::id(
+            key.first().copied().unwrap_or_default(),
+            DOMAIN,
+            ["", kind.as_str()].into_iter().chain(key.iter().copied()),
+        );
         let raw = self.raw.take();
         self.write_as(id, kind, body, more);
         self.raw = raw;
@@ -124,7 +128,7 @@ impl Page<'_> {
 
     fn next_id(&mut self) -> EventId {
         self.count += 1;
-        fact::id(DOMAIN, [&*self.digest, &*self.count.to_string()])
+        fact::id(&self.digest, DOMAIN, [&*self.digest, &*self.count.to_string()])
     }
 
     fn write_as<T: Serialize>(&mut self, id: EventId, kind: Kind, body: &T, more: &[(&'static str, Option<Json>)]) {

@@ -61,7 +61,7 @@ impl<'a> Page<'a> {
     pub(crate) fn known_by(&mut self, key: &[&str]) {
         let session = self.scribe.session.as_ref().map_or("", Name::as_str);
         let own = [self.scribe.source.as_str(), session];
-        let id = fact::id(DOMAIN, own.iter().chain(key).copied());
+        let id = fact::id(session, DOMAIN, own.iter().chain(key).copied());
         if let Some(facts) = &mut self.scribe.facts {
             facts.next = Some(id);
         }

@@ -5,6 +5,8 @@ use turnwire_proto::EventId;
 /// Makes one id after another. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
+    /// What all of them begin with, so that they stand together in the store's index of ids.
+    near: [u8; 6],
     told: blake3::Hasher,
     number: u64,
 }
@@ -16,7 +18,9 @@ impl Ids {
         for word in words {
             part(&mut told, word.as_bytes());
         }
-        Self { told, number: 0 }
+        let mut near = [0; 6];
+        near.copy_from_slice(&told.finalize().as_bytes()[..6]);
+        Self { near, told, number: 0 }
     }
 
     /// Takes one more line of the body in: the ids of what follows depend on all that came before.
@@ -30,16 +34,17 @@ impl Ids {
         let mut hash = self.told.clone();
         hash.update(&self.number.to_le_bytes());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+        bytes[..6].copy_from_slice(&self.near);
+        bytes[6..].copy_from_slice(&hash.finalize().as_bytes()[..10]);
         // RFC 9562, 5.8: version 8.
         bytes[6] = bytes[6] & 0x0f | 0x80;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         EventId::from_bytes(bytes)
     }
 
-    /// Some digits of the next one, for a name.
+    /// Some digits of the next one, for a name: its last ones, for it begins as all of them do.
     pub(super) fn digits(&mut self) -> String {
-        self.next().to_string().chars().filter(|c| *c != '-').take(12).collect()
+        self.next().to_string().chars().filter(|c| *c != '-').skip(20).collect()
     }
 }
 
