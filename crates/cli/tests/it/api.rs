@@ -10,8 +10,22 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// What the gateway that runs on the world's data directory answers.
+/// One request, and what it is answered with.
 pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Value {
+    serde_json::from_str(&text(world, method, path, body)).unwrap()
+}
+
+/// A figure that the gateway has of itself.
+pub(crate) fn metric(world: &World, name: &str) -> u64 {
+    let figures = text(world, "GET", "/metrics", &Value::Null);
+    let line = figures
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}: {figures}")).parse().unwrap()
+}
+
+/// What the gateway that runs on the world's data directory answers.
+fn text(world: &World, method: &str, path: &str, body: &Value) -> String {
     let file = |name: &str| fs::read_to_string(world.data_dir().join(name)).unwrap();
     let running: Value = serde_json::from_str(&file("server.json")).unwrap();
     let host = running["url"].as_str().unwrap().strip_prefix("http://").unwrap();
@@ -27,7 +41,7 @@ pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Valu
     socket.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-    serde_json::from_str(body).unwrap()
+    body.to_owned()
 }
 
 pub(crate) fn get(world: &World, path: &str) -> Value {

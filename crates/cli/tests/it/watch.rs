@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    api::get,
+    api::{get, metric},
     world::{Served, World, notes, serve, stderr, stdout},
 };
 
@@ -186,7 +186,20 @@ fn a_session_that_is_written_is_seen_while_it_is() {
 
 /// The gateway's head.
 fn head(world: &World) -> u64 {
-    get(world, "/api/sessions?limit=1")["head"].as_u64().unwrap()
+    metric(world, "turnwire_log_head")
+}
+
+/// Waits until the views know all that is written, however much that is, as long as they go on.
+fn folded(world: &World) {
+    let mut behind = u64::MAX;
+    while behind > 0 {
+        let mut now = behind;
+        until("the views go on", || {
+            now = metric(world, "turnwire_views_lag");
+            now < behind
+        });
+        behind = now;
+    }
 }
 
 #[test]
@@ -237,6 +250,7 @@ fn a_large_import_that_is_killed_ten_times_is_complete_and_repeats_nothing() {
         "{summary} {}",
         stderr(&output)
     );
+    folded(&world);
     for file in 0..files {
         let events = events(&world, &format!("f{file}"));
         let want: Vec<String> = (0..each).map(|n| format!("file {file}, line {n}")).collect();

@@ -13,7 +13,7 @@ use turnwire_proto::Seq;
 
 use super::{
     OpenError,
-    schema::{from_seq, to_seq},
+    schema::{from_seq, stable_plans, to_seq},
 };
 
 /// Events that one step indexes.
@@ -40,6 +40,7 @@ pub(super) fn start(
         .map(to_seq)?;
     let source = Connection::open_with_flags(log, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     source.execute_batch("PRAGMA cache_size = -512")?;
+    stable_plans(&source)?;
     let told = watch::Sender::new(reached);
     let receiver = told.subscribe();
     let indexer = Indexer {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use turnwire_proto::{Epoch, Seq};
 
 use super::OpenError;
@@ -57,6 +57,7 @@ pub(super) fn open_writer(path: &Path) -> Result<(Connection, Meta), OpenError> 
         "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
     )?;
+    stable_plans(&db)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version > VERSION {
         return Err(OpenError::Newer {
@@ -122,6 +123,7 @@ fn try_index(path: &Path, epoch: Epoch) -> rusqlite::Result<Option<Connection>> 
     let db = Connection::open(path)?;
     // NORMAL never damages a WAL database; what power loss takes away is read again from the log.
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -4096;")?;
+    stable_plans(&db)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         db.execute_batch(&format!(
@@ -143,8 +145,15 @@ pub(super) fn open_reader(log: &Path, index: &Path) -> rusqlite::Result<Connecti
     db.execute_batch(
         "PRAGMA query_only = ON; PRAGMA cache_size = -1024; PRAGMA idx.cache_size = -512; PRAGMA busy_timeout = 5000;",
     )?;
+    stable_plans(&db)?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)
+}
+
+/// A statement's plan is the same whatever is bound to it. Otherwise SQLite prepares those anew at each run whose plan it thinks may
+/// depend on a value, such as a `LIMIT`.
+pub(super) fn stable_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// A place that the database gave: never negative and below 2^53 by construction.

@@ -159,7 +159,7 @@ pub(super) async fn run(mut closing: Closing, gone: Arc<Notify>, tasks: Tasks) {
         let next = match closing.tick(Timestamp::now(), Instant::now()).await {
             Ok(()) => closing.look(),
             Err(error) => {
-                tracing::error!(?error, "turns whose agents are gone could not be closed");
+                tracing::error!(%error, "turns whose agents are gone could not be closed");
                 RETRY
             }
         };

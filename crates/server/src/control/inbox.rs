@@ -280,7 +280,7 @@ pub(super) async fn run(mut inbox: Inbox, mut queue: Waiting<Inbox>, tasks: Task
             }
             Err(error) => {
                 tracing::warn!(
-                    ?error,
+                    %error,
                     "what time and rules do to approvals is not written yet; it is tried again"
                 );
                 RETRY

@@ -479,7 +479,7 @@ async fn run(mut desk: Desk, mut queue: Waiting<Desk>, told: Arc<Notify>, tasks:
     let stop = tasks.stopping();
     loop {
         let failed = desk.tick(Timestamp::now()).await.is_err_and(|error| {
-            tracing::error!(?error, "what time does to commands and agents could not be written");
+            tracing::error!(%error, "what time does to commands and agents could not be written");
             true
         });
         if !failed {

@@ -1,6 +1,6 @@
 //! Errors that leave: one shape, the matching status, `Retry-After` where waiting helps.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -13,6 +13,12 @@ use turnwire_proto::{Code, ErrorReply, Seq};
 pub struct Refusal {
     reply: ErrorReply,
     retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reply.error.message)
+    }
 }
 
 impl Refusal {

@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Row, Transaction, config::DbConfig, params};
 use tokio::sync::{oneshot, watch};
 use turnwire_log::{
     Limit, Log, StoreError,
@@ -327,6 +327,7 @@ fn error(doing: &str, source: rusqlite::Error) -> StoreError {
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024;")?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(db)
 }
@@ -349,6 +350,8 @@ fn try_open(path: &Path, epoch: Epoch) -> rusqlite::Result<Option<(Connection, S
     let db = Connection::open(path)?;
     // NORMAL never damages a WAL database, and what power loss takes away is folded again.
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -4096;")?;
+    // A statement's plan is the same whatever is bound to it: else SQLite prepares many of them anew at each run.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     // SQLite gives its other files the mode of this one.
