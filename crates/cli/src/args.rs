@@ -351,7 +351,7 @@ pub(crate) struct Show {
     /// The session's id, or the beginning of it, or `last`
     #[arg(value_name = "SESSION")]
     pub session: String,
-    /// The whole output of tools, not only its start
+    /// All of what tools put out and of texts that are kept beside their events
     #[arg(long)]
     pub full: bool,
     /// The events' JSON, one a line

@@ -1,5 +1,7 @@
 //! `show`: one session as a transcript: what was said, what tools did, what it cost.
 
+mod whole;
+
 use std::{collections::HashSet, process::ExitCode};
 
 use reqwest::Method;
@@ -49,11 +51,16 @@ pub(crate) async fn show(args: Show) -> anyhow::Result<ExitCode> {
         let page: Page = endpoint.json(request).await.map_err(exit::from_client)?;
         any |= !page.events.is_empty();
         for raw in &page.events {
+            let whole = match args.full {
+                true => whole::whole(&endpoint, raw.get()).await?,
+                false => None,
+            };
+            let raw = whole.as_deref().unwrap_or_else(|| raw.get());
             if args.json {
-                out::print(raw.get())?;
+                out::print(raw)?;
                 continue;
             }
-            let Ok(event) = Event::parse(raw.get().as_bytes()) else {
+            let Ok(event) = Event::parse(raw.as_bytes()) else {
                 continue;
             };
             if said.repeats(&event) {
@@ -61,6 +68,9 @@ pub(crate) async fn show(args: Show) -> anyhow::Result<ExitCode> {
             }
             if let Some(text) = entry(&event, paint, args.full) {
                 out::print(&text)?;
+                for line in whole::away(&event) {
+                    out::print(&paint.paint(Colour::Dim, &clean::line(&line)))?;
+                }
             }
         }
         // A page may be empty and yet not the last one: what was selected may lie further on.

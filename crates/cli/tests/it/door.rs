@@ -141,3 +141,35 @@ fn a_kill_between_a_blob_and_its_event_leaves_no_event_that_names_a_missing_blob
         drop(served);
     }
 }
+
+#[test]
+fn a_session_that_is_shown_in_full_has_the_texts_that_left_it_and_names_its_images() {
+    let world = World::new();
+    let _served = serve(&world, &[]);
+    let output: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
+    let image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=";
+    let told = [
+        json!({"tool_call_id": "a", "tool": "Bash", "success": true, "output": output}),
+        json!({"tool_call_id": "b", "tool": "Read", "success": true, "output": {"media_type": "image/png", "data": image}}),
+    ];
+    let lines: String = told
+        .iter()
+        .map(|data| json!({"type": "tool_call", "source": "x", "session_id": "s", "data": data}).to_string() + "\n")
+        .collect();
+    let published = given(&world, &["publish", "--wait"], &lines);
+    assert!(published.status.success(), "{}", stderr(&published));
+    let show = |words: &[&str]| {
+        let output = given(&world, &[&["show", "s"], words].concat(), "");
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let (heads, full) = (show(&[]), show(&["--full"]));
+    let size = format!("{} bytes in all (--full shows them)", output.len());
+    assert!(heads.contains(&size) && !heads.contains("line 19999"), "{heads}");
+    assert!(full.contains("  line 19999\n") && !full.contains("in all"), "{full}");
+    assert!(full.contains("  image/png, 68 bytes: /api/blobs/"), "{full}");
+    let whole = show(&["--full", "--json"]);
+    let call: Value = serde_json::from_str(whole.lines().find(|line| line.contains("\"a\"")).unwrap()).unwrap();
+    assert_eq!(call["data"]["output"], output);
+    assert!(call["data"].get("turnwire_blobs").is_none(), "{}", call["data"]);
+}
