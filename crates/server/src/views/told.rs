@@ -27,8 +27,13 @@ impl Told {
     }
 
     pub(super) fn text(&self) -> String {
-        let lines: Vec<_> = self.0.iter().map(|(source, what)| format!("{what} {source}")).collect();
+        let lines: Vec<_> = self.0.iter().map(|(source, what)| Self::line(source, *what)).collect();
         lines.join("\n")
+    }
+
+    /// The line of a source that has told just this.
+    pub(super) fn line(source: &str, what: u8) -> String {
+        format!("{what} {source}")
     }
 
     /// Whether this source has told this; of `0`, whether it has told anything.

@@ -451,9 +451,15 @@ struct Called {
 /// else the oldest open one without an id.
 fn unnamed_end(db: &Connection, session: i64, event: &Event, body: &ToolCall) -> rusqlite::Result<Option<Known>> {
     let source = event.source.as_str();
-    let sql = format!("SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 ORDER BY seq DESC LIMIT {NEWEST}");
+    // SQLite passes over most: a session may be full of calls without ids.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 AND tool = ?2 AND instr(told, ?3) AND seq >=
+            (SELECT min(seq) FROM (SELECT seq FROM tool_calls WHERE session = ?1 ORDER BY seq DESC LIMIT {NEWEST}))
+         ORDER BY seq DESC"
+    );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map([session], known)?;
+    let begun = Told::line(source, START | UNNAMED);
+    let rows = statement.query_map(params![session, body.tool, begun], known)?;
     let rows: Vec<Known> = rows.collect::<rusqlite::Result<_>>()?;
     let called = preview::body::<Called>(&event.data).arguments;
     let called = called.map(|arguments| value(&preview::value(&arguments).0));
@@ -462,7 +468,7 @@ fn unnamed_end(db: &Connection, session: i64, event: &Event, body: &ToolCall) ->
         let (begun, ended) = (told.has(source, START | UNNAMED), told.has(source, END));
         // One that its turn's end has closed is over for whoever has no id to say which it is.
         let open = row.ended.is_none() || row.has_end() || called.is_some();
-        begun && !ended && open && row.tool == body.tool
+        begun && !ended && open
     };
     let same = |row: &&Known| called.is_none() || row.arguments.as_deref().map(value) == called;
     if let Some(row) = rows.iter().rev().find(|row| is_mine(row) && same(row)) {
