@@ -11,7 +11,7 @@ mod elements;
 
 use std::collections::BTreeMap;
 
-pub use elements::{TooMany, elements};
+pub use elements::{TooMany, elements, text_at};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use turnwire_proto::{

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{BLANK, at};
+use super::{BLANK, at, string};
 
 /// A body has more elements than are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,13 @@ pub fn elements<'a>(body: &'a str, pointer: Option<&str>, limit: usize) -> Resul
         Some(items) => Ok(items.into_iter().map(RawValue::get).collect()),
         None => Err(TooMany),
     }
+}
+
+/// The text that stands at a pointer of a body.
+#[must_use]
+pub fn text_at(body: &str, pointer: &str) -> Option<String> {
+    let body = serde_json::from_str::<&RawValue>(body.trim_matches(BLANK)).ok()?;
+    at(body, pointer).and_then(string).map(Into::into)
 }
 
 /// The items of an array, of which at most so many are kept; `None` of more.

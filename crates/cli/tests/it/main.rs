@@ -33,4 +33,6 @@ mod terminal;
 #[cfg(test)]
 mod watch;
 #[cfg(test)]
+mod webhook;
+#[cfg(test)]
 mod world;

@@ -69,7 +69,11 @@ async fn publish(
             // Most have no key, and need no room for one.
             if idempotency::is_asked(&headers) {
                 let work = async |ids| intake::take(&app, &grant, shape, (&headers, body), &queued, ids).await;
-                Box::pin(idempotency::once(&app, &grant, path::EVENTS, &headers, work)).await
+                let once = async {
+                    let key = idempotency::key(&headers, idempotency::HEADER)?;
+                    idempotency::once(&app, &grant, path::EVENTS, key, work).await
+                };
+                Box::pin(once).await
             } else {
                 intake::take(&app, &grant, shape, (&headers, body), &queued, None).await
             }

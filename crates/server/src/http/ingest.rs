@@ -122,8 +122,11 @@ async fn ingest(
     let Path(adapter) = adapter.map_err(|_| Refusal::new(Code::NotFound, "there is no such adapter"))?;
     let ingest = Ingest::new(&adapter, query.as_deref())?;
     let work = async |_: Option<Ids>| intake::read(&app, &grant, ingest, body).await;
-    let done = Box::pin(idempotency::once(&app, &grant, path::INGEST, &headers, work)).await;
-    match done {
+    let once = async {
+        let key = idempotency::key(&headers, idempotency::HEADER)?;
+        idempotency::once(&app, &grant, path::INGEST, key, work).await
+    };
+    match Box::pin(once).await {
         Ok(published) => Ok(Json(published).into_response()),
         Err(refusal) => {
             Metrics::count(&app.hub().metrics().refused, "code", refusal.code().as_str());
