@@ -26,6 +26,8 @@ use crate::{
 };
 
 const SOURCE: &str = "mapped";
+/// Who says something.
+const ROLES: [&str; 3] = ["user", "assistant", "system"];
 
 /// Which fields of a line say what, as JSON Pointers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -46,7 +48,7 @@ pub struct Mapping {
     pub id: Option<String>,
     /// What it says.
     pub text: Option<String>,
-    /// Who says it: `user`, `assistant`, `system`.
+    /// Who says it: where `user`, `assistant` or `system` stands, or one of these words.
     pub role: Option<String>,
     /// The model.
     pub model: Option<String>,
@@ -79,7 +81,8 @@ impl Mapping {
     /// The field and what it must be.
     pub fn check(&self) -> Result<(), String> {
         for (field, pointer) in self.pointers() {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
+            let word = field == "role" && ROLES.contains(&pointer);
+            if !word && !pointer.is_empty() && !pointer.starts_with('/') {
                 return Err(format!(
                     "`{field}` is a JSON Pointer and begins with `/`, such as `/message/text`"
                 ));
@@ -312,6 +315,14 @@ impl<'a> Look<'a> {
         body.map_or_else(note, |body| (kind, body))
     }
 
+    /// Who says it.
+    fn role(&self) -> String {
+        let role = &self.mapping.role;
+        let word = role.clone().filter(|word| ROLES.contains(&word.as_str()));
+        word.or_else(|| self.text(role, "/role"))
+            .unwrap_or_else(|| "assistant".to_owned())
+    }
+
     /// The body of a kind; `None` when the line has not what it takes.
     fn body(&self, kind: &Kind, text: Option<String>) -> Option<Object> {
         let m = self.mapping;
@@ -338,7 +349,7 @@ impl<'a> Look<'a> {
                 ..TurnEnd::default()
             }),
             "message" => Object::of(&Message {
-                role: self.text(&m.role, "/role").unwrap_or_else(|| "assistant".to_owned()),
+                role: self.role(),
                 content: text?,
                 model: self.text(&m.model, "/model"),
                 ..Message::default()
@@ -468,6 +479,15 @@ mod tests {
                 &format!(r#"{{"event":{{"kind":"ran"}},"c":"1","success":{how}}}"#),
             );
             assert_eq!(event.data.read::<ToolCall>().unwrap().success, well, "{how}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_a_word_or_where_one_stands() {
+        for (role, want) in [("user", "user"), ("/by", "bot"), ("/none", "assistant")] {
+            let mapping = format!(r#"{{"text":"/t","role":"{role}"}}"#);
+            let event = read(&mapping, r#"{"type":"message","t":"x","by":"bot","role":"system"}"#);
+            assert_eq!(event.data.read::<Message>().unwrap().role, want, "{role}");
         }
     }
 

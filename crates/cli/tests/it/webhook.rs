@@ -29,7 +29,7 @@ signature = { header = "X-Hub-Signature-256", prefix = "sha256=", secret_file = 
 [webhook.map]
 session_id = "/repository/full_name"
 text = "/comment/body"
-role = "/sender/type"
+role = "user"
 tool = "/workflow_run/name"
 tool_call_id = "/workflow_run/id"
 success = "/workflow_run/conclusion"
@@ -61,7 +61,12 @@ impl Reply {
     #[track_caller]
     fn refused(self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.body);
-        let detail = |name: &str| self.body["details"][name].as_str().unwrap_or_default().to_owned();
+        let detail = |name: &str| {
+            self.body["error"]["details"][name]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         (detail("reason"), detail("field"))
     }
 }
@@ -158,7 +163,7 @@ fn a_delivery_becomes_the_events_that_the_mapping_says_with_the_body_as_it_came(
             of("note", "webhook-github")
         ])
     );
-    assert_eq!(all[0]["data"]["content"], "LGTM");
+    assert_eq!(all[0]["data"], json!({"role": "user", "content": "LGTM"}));
     assert_eq!(
         (&all[1]["data"]["tool"], &all[1]["data"]["success"]),
         (&json!("CI"), &json!(true))
@@ -167,7 +172,7 @@ fn a_delivery_becomes_the_events_that_the_mapping_says_with_the_body_as_it_came(
     assert!(metric(&served, "turnwire_webhooks_total{webhook=\"github\"} 4"));
 }
 
-/// W4, W5: GitHub's own example, which is no JSON; then all that it could be and is not.
+/// W4, W8: GitHub's own example, which is no JSON; then all that it could be and is not.
 #[test]
 fn a_signature_that_is_not_right_is_401_and_writes_nothing() {
     let world = World::new();
@@ -469,7 +474,7 @@ fn a_body_that_holds_many_is_told_element_by_element_within_bounds() {
     );
     let over = send(br#"{"items":[1,2,3,4]}"#);
     assert_eq!(
-        (over.body["details"]["limit"].clone(), over.refused(413).1),
+        (over.body["error"]["details"]["limit"].clone(), over.refused(413).1),
         (json!(3), "body".into())
     );
     assert_eq!(
@@ -479,7 +484,7 @@ fn a_body_that_holds_many_is_told_element_by_element_within_bounds() {
     );
     let over = send(&vec![b' '; (8 << 20) + 1]);
     assert_eq!(
-        (over.body["details"]["limit"].clone(), over.refused(413).1),
+        (over.body["error"]["details"]["limit"].clone(), over.refused(413).1),
         (json!(8 << 20), "body".into())
     );
     assert_eq!(send(b" \n").refused(400).1, "body");
