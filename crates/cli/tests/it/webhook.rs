@@ -575,3 +575,36 @@ fn the_doctor_says_which_webhook_has_no_secret() {
     );
     assert!(!stdout(&told).contains(SECRET));
 }
+
+/// W12: what the documentation shows is what a gateway takes.
+#[test]
+fn every_section_of_the_documentation_can_be_served() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/webhooks.md");
+    let page = fs::read_to_string(page).unwrap();
+    let blocks = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap());
+    let text = blocks
+        .collect::<String>()
+        .replace("\"/etc/turnwire/gitlab-token\"", "\"SECRET\"");
+    let world = World::new();
+    configure(&world, &text, SECRET);
+    let mut command = world.turnwire(&["doctor", "--json", "--listen", "127.0.0.1:0"]);
+    let secrets = ["GITHUB_WEBHOOK_SECRET", "SLACK_SIGNING_SECRET", "STRIPE_WEBHOOK_SECRET"];
+    command.envs(secrets.map(|name| (name, SECRET)));
+    let told = command
+        .env("STANDARD_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .output()
+        .unwrap();
+    let checks: Vec<Value> = stdout(&told)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let webhooks: Vec<_> = checks.iter().filter(|check| check["check"] == "webhook").collect();
+    assert!(
+        webhooks.len() == 7 && webhooks.iter().all(|check| check["state"] == "ok"),
+        "{checks:?}"
+    );
+    assert!(checks.iter().all(|check| check["check"] != "config"), "{checks:?}");
+}
