@@ -50,11 +50,6 @@ impl Drop for Key<'_> {
     }
 }
 
-/// Whether a request has a key.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    headers.contains_key(HEADER)
-}
-
 /// The key that a header has, if it is there.
 pub(super) fn key<'a>(headers: &'a HeaderMap, header: &str) -> Result<Option<&'a str>, Refusal> {
     let Some(value) = headers.get(header) else {

@@ -122,11 +122,11 @@ async fn ingest(
     let Path(adapter) = adapter.map_err(|_| Refusal::new(Code::NotFound, "there is no such adapter"))?;
     let ingest = Ingest::new(&adapter, query.as_deref())?;
     let work = async |_: Option<Ids>| intake::read(&app, &grant, ingest, body).await;
-    let once = async {
-        let key = idempotency::key(&headers, idempotency::HEADER)?;
-        idempotency::once(&app, &grant, path::INGEST, key, work).await
+    let done = match idempotency::key(&headers, idempotency::HEADER) {
+        Ok(key) => Box::pin(idempotency::once(&app, &grant, path::INGEST, key, work)).await,
+        Err(refusal) => Err(refusal),
     };
-    match Box::pin(once).await {
+    match done {
         Ok(published) => Ok(Json(published).into_response()),
         Err(refusal) => {
             Metrics::count(&app.hub().metrics().refused, "code", refusal.code().as_str());
