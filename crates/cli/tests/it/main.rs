@@ -35,4 +35,6 @@ mod watch;
 #[cfg(test)]
 mod webhook;
 #[cfg(test)]
+mod webhook_config;
+#[cfg(test)]
 mod world;
