@@ -26,7 +26,7 @@ mod gemini;
 mod gemini_chat;
 pub mod hooks;
 mod lines;
-mod mapped;
+pub mod mapped;
 mod native;
 mod opencode;
 pub mod otlp;

@@ -1,14 +1,17 @@
 //! The configuration file: what has no place in flags. `docs/config.md` has the table.
 
+mod webhook;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use turnwire_adapters::{Mapping, by_name};
 use turnwire_proto::Name;
-use turnwire_server::config::OwnPattern;
+use turnwire_server::config::{OwnPattern, WebhookConfig};
 use turnwire_watch::{Known, Source, known};
 
 use crate::exit;
+pub(crate) use webhook::Wrong;
 
 /// Its name in the data directory.
 const NAME: &str = "turnwire.toml";
@@ -19,6 +22,7 @@ const NAME: &str = "turnwire.toml";
 pub(crate) struct File {
     watch: Vec<Watch>,
     redact: Vec<Redact>,
+    webhook: Vec<webhook::Webhook>,
 }
 
 /// A secret of the operator's own.
@@ -64,6 +68,30 @@ impl File {
             .iter()
             .enumerate()
             .map(|(number, section)| section.source().map_err(|why| wrong(number, why)))
+            .collect()
+    }
+}
+
+impl File {
+    /// Webhooks, each by its section, as far as it can be served.
+    pub(crate) fn each_webhook(&self) -> impl Iterator<Item = (String, Result<WebhookConfig, Wrong>)> {
+        self.webhook.iter().enumerate().map(|(number, section)| {
+            let taken = self.webhook[..number].iter().any(|other| other.name == section.name);
+            let config = match taken {
+                true => Err(Wrong::Text("`name`: another section has this name".to_owned())),
+                false => section.config(),
+            };
+            (format!("[[webhook]] {}", section.name), config)
+        })
+    }
+
+    /// All webhooks.
+    ///
+    /// # Errors
+    /// One cannot be served; the error says which field is wrong.
+    pub(crate) fn webhooks(&self) -> anyhow::Result<Vec<WebhookConfig>> {
+        self.each_webhook()
+            .map(|(section, config)| config.map_err(|why| exit::failure(2, format!("{NAME}: {section}: {why}"))))
             .collect()
     }
 }

@@ -15,6 +15,8 @@ pub const BATCH_EVENTS: usize = 10_000;
 pub const BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of one OTLP request, before and after it is unpacked.
 pub const OTLP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one call of a webhook.
+pub const WEBHOOK_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of a name: agent, session, turn, source.
 pub const NAME: usize = 256;
 /// Bytes of a kind.

@@ -98,6 +98,8 @@ pub const HOOKS_CODEX: &str = "/api/hooks/codex";
 pub const HOOKS_GEMINI: &str = "/api/hooks/gemini";
 /// A vendor's own lines, read by an adapter.
 pub const INGEST: &str = "/api/ingest/{adapter}";
+/// What a service tells, read by the mapping of its section in the configuration.
+pub const WEBHOOK: &str = "/api/webhooks/{name}";
 /// The contents of one blob.
 pub const BLOB: &str = "/api/blobs/{hash}";
 /// Whether the process lives.
@@ -164,6 +166,7 @@ pub const API: &[&str] = &[
     HOOKS_CODEX,
     HOOKS_GEMINI,
     INGEST,
+    WEBHOOK,
     BLOB,
     HEALTHZ,
     READYZ,

@@ -10,7 +10,9 @@ use turnwire_proto::limits;
 
 pub use turnwire_redact::OwnPattern;
 
+pub use crate::auth::{Encoding, InvalidProof, Proof, Signing};
 pub use crate::notify::{InvalidTarget, NotifyConfig, Token};
+pub use crate::webhook::{InvalidWebhook, Webhook, WebhookConfig};
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub redact: Vec<OwnPattern>,
     /// Who is told that an agent waits.
     pub notify: NotifyConfig,
+    /// What services may call.
+    pub webhooks: Vec<WebhookConfig>,
     /// Bounds on everything that comes from outside.
     pub limits: Limits,
 }
@@ -54,6 +58,7 @@ impl Config {
             retention: RetentionConfig::default(),
             redact: Vec::new(),
             notify: NotifyConfig::default(),
+            webhooks: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -13,6 +13,7 @@ mod retention;
 mod server;
 mod shutdown;
 mod views;
+mod webhook;
 
 pub use config::Config;
 pub use door::{DoorError, known_markers_key};

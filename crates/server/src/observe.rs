@@ -127,6 +127,12 @@ metrics! {
     hooks_unknown: Count = "hooks_unknown", "Calls of agents' hooks that were not understood, and kept as they are";
     /// Hooks that wait for a decision.
     hooks_waiting: Gauge = "hooks_waiting", "Calls of agents' hooks that wait for a person's decision";
+    /// Calls of webhooks that were taken, by webhook.
+    webhooks: CountByName = "webhooks", "Calls of webhooks that were taken, by webhook";
+    /// Things in them that were not understood.
+    webhooks_unknown: CountByName = "webhooks_unknown", "What webhooks told that was no JSON object, and is kept as it is, by webhook";
+    /// Calls whose caller did not prove who it is.
+    webhooks_denied: CountByName = "webhooks_denied", "Calls of webhooks whose caller did not prove who it is, by webhook";
     /// Records of OpenTelemetry that were taken, by signal.
     otlp_records: CountBy = "otlp_records", "Log records, spans and points of metrics that were taken by OTLP, by signal";
     /// Of these, those that were not understood.

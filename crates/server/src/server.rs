@@ -24,6 +24,7 @@ use crate::{
     retention,
     shutdown::Tasks,
     views::{Folding, Views},
+    webhook::{InvalidWebhook, Webhooks},
 };
 
 /// Why a server did not start.
@@ -61,6 +62,9 @@ pub enum StartError {
     /// Somebody cannot be notified.
     #[error(transparent)]
     Notify(#[from] InvalidTarget),
+    /// A service could not call.
+    #[error("webhook: {0}")]
+    Webhook(#[from] InvalidWebhook),
     /// A thread or a file.
     #[error("{doing}: {source}")]
     Io {
@@ -139,6 +143,7 @@ impl Server {
         let (log, kept_door): (Arc<dyn Log>, _) = (Arc::new(door.clone()), door.clone());
         let epoch = log.bounds().await.map_err(|turnwire_log::ReadError::Store(e)| e)?.epoch;
         let targets = config.notify.targets(&format!("http://{address}"))?;
+        let webhooks = Webhooks::new(config.webhooks.clone())?;
         let kv = open_kv(&dir).await?;
         let auth = open_auth(&kv, config.auth, &dir).await?.of_log(epoch);
         let tail = || async {
@@ -173,6 +178,7 @@ impl Server {
             tasks: tasks.clone(),
             kv,
             under_way: UnderWay::default(),
+            webhooks,
             checking: tokio::sync::Mutex::default(),
         };
         let (app, reactor) = (app::App::new(parts), Arc::new(reactor));

@@ -29,6 +29,9 @@ pub(crate) struct Doctor {
         value_name = "ADDR:PORT"
     )]
     pub listen: SocketAddr,
+    /// The configuration file of `serve` [default: turnwire.toml in the data directory, where there is one]
+    #[arg(long, env = "TURNWIRE_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
     /// One check's JSON a line
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! `doctor`: looks at everything that a gateway and its recordings need, and says what to do where something is wrong.
 
+mod config;
 mod files;
 mod redaction;
 mod server;
@@ -71,6 +72,7 @@ pub(crate) async fn doctor(args: Doctor) -> anyhow::Result<ExitCode> {
         let dir = gateway::data_dir(args.gateway.data_dir.as_deref())?;
         checks.extend(files::data_dir(&dir));
         checks.extend(files::disk(&dir));
+        checks.extend(config::config(args.config.as_deref(), &dir));
         let running = server::local(&args, &dir, &mut checks).await;
         if !running {
             checks.extend(files::stores(&dir));

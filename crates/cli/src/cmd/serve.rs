@@ -39,6 +39,7 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     config.limits = args.limits.limits();
     let file = config_file::read(args.config.as_deref(), &config.data_dir)?;
     config.redact = file.redact();
+    config.webhooks = file.webhooks()?;
     config.notify = NotifyConfig {
         webhook: args.notify.notify_webhook,
         webhook_token: token("TURNWIRE_WEBHOOK_TOKEN"),
@@ -58,7 +59,6 @@ pub(crate) async fn serve(args: Serve) -> anyhow::Result<ExitCode> {
             .map(|days| std::time::Duration::from_hours(24 * u64::from(days))),
         ..RetentionConfig::default()
     };
-    let file = config_file::read(args.config.as_deref(), &config.data_dir)?;
     let (sources, data_dir) = (file.watch()?, config.data_dir.clone());
     let server = Server::start(config).await.map_err(not_started)?;
     let follower = follow(sources, &data_dir)?;
@@ -171,6 +171,7 @@ pub(crate) fn not_started(error: StartError) -> anyhow::Error {
         | StartError::Open(_)
         | StartError::Policy(_)
         | StartError::Notify(_)
+        | StartError::Webhook(_)
         | StartError::Door(DoorError::Pattern(_)) => (2, ""),
         StartError::Listen { .. } => (
             exit::FAILURE,

@@ -33,4 +33,8 @@ mod terminal;
 #[cfg(test)]
 mod watch;
 #[cfg(test)]
+mod webhook;
+#[cfg(test)]
+mod webhook_config;
+#[cfg(test)]
 mod world;

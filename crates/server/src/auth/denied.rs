@@ -39,6 +39,20 @@ pub enum Denied {
          `Authorization: Bearer` header, or make a ticket by POST /api/tickets"
     )]
     TokenInUrl(&'static str),
+    /// A service does not prove who it is.
+    #[error("the header `{0}` must have what proves who calls this webhook")]
+    Unproven(String),
+    /// What a service proves is wrong.
+    #[error("what the header `{0}` has is not right: it is of another secret, or of another body")]
+    Disproved(String),
+    /// What a service signed, it signed too long ago.
+    #[error("the time in the header `{header}` is more than the {tolerance} s of `tolerance_secs` from this server's")]
+    Untimely {
+        /// The header.
+        header: String,
+        /// How far it may be, in seconds.
+        tolerance: u64,
+    },
     /// Whether it is known could not be found out.
     #[error("{0}")]
     Store(String),
@@ -68,6 +82,9 @@ impl Denied {
             Self::Ticket => "ticket_unknown",
             Self::TicketElsewhere => "ticket_elsewhere",
             Self::TokenInUrl(_) => "token_in_url",
+            Self::Unproven(_) => "proof_missing",
+            Self::Disproved(_) => "proof_wrong",
+            Self::Untimely { .. } => "proof_untimely",
             Self::Store(_) => "store_unavailable",
         }
     }
@@ -78,6 +95,8 @@ impl From<Denied> for Refusal {
         let refusal = Self::new(denied.code(), denied.to_string()).with("reason", denied.reason());
         match denied {
             Denied::Missing | Denied::Malformed | Denied::Header => refusal.with("field", "authorization"),
+            Denied::Unproven(header) | Denied::Disproved(header) => refusal.with("field", header),
+            Denied::Untimely { header, tolerance } => refusal.with("field", header).with("limit", tolerance),
             Denied::TokenInUrl(field) => refusal.with("field", field),
             Denied::Ticket | Denied::TicketElsewhere => refusal.with("field", "ticket"),
             _ => refusal,

@@ -73,6 +73,8 @@ pub enum Via {
     Ticket,
     /// The cookie of a paired browser.
     Cookie,
+    /// What a service proves by a secret of its own.
+    Proof,
     /// Nothing: the server runs without authentication.
     Open,
 }
@@ -172,6 +174,18 @@ impl Grant<Read> {
 }
 
 impl Grant<Publish> {
+    /// Of a service that has proved who it is.
+    pub(super) fn of_service(principal: &Arc<Principal>) -> Self {
+        Self {
+            standing: Standing {
+                principal: Arc::clone(principal),
+                _lease: None,
+            },
+            via: Via::Proof,
+            action: PhantomData,
+        }
+    }
+
     /// Whether an event of this session may be appended.
     #[must_use]
     pub fn may_publish(&self, session: Option<&str>) -> bool {

@@ -14,6 +14,7 @@ mod record;
 mod registry;
 mod resource;
 mod secret;
+mod service;
 mod ticket;
 
 use std::{
@@ -42,6 +43,8 @@ pub use principal::{Principal, TokenKind};
 pub use registry::{ChangeError, MAX_TOKENS, Minted, NewToken};
 pub use resource::InvalidResource;
 pub use secret::{Secret, TOKEN_PREFIX};
+pub(crate) use service::{Called, Service};
+pub use service::{Encoding, InvalidProof, Proof, Signing};
 pub use ticket::{FIRST_USE, MAX_TICKETS, MAX_TICKETS_EACH, RECONNECT, TicketKind, TooManyTickets};
 
 use pairing::{Lockout, Offer};

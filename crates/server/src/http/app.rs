@@ -14,9 +14,9 @@ use turnwire_proto::{Code, Epoch};
 
 use super::{
     Refusal, agents, approvals, blobs, chat, commands, downlink, events, guard, health, history, hooks,
-    idempotency::UnderWay, ingest, otlp, pair, runs, sessions, state, tickets, tokens, turns, ui, usage,
+    idempotency::UnderWay, ingest, otlp, pair, runs, sessions, state, tickets, tokens, turns, ui, usage, webhooks,
 };
-use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views};
+use crate::{auth::Auth, config::Limits, control::Control, hub::Hub, shutdown::Tasks, views::Views, webhook::Webhooks};
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     /// Small state.
     pub(crate) kv: Arc<dyn Kv>,
     pub(crate) under_way: UnderWay,
+    pub(crate) webhooks: Webhooks,
     /// Held by the one who looks whether the stores work: anybody may ask, so it is done once at a time.
     pub(crate) checking: tokio::sync::Mutex<()>,
 }
@@ -78,6 +79,10 @@ impl App {
         &self.0.under_way
     }
 
+    pub(super) fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
+    }
+
     pub(crate) fn checking(&self) -> &tokio::sync::Mutex<()> {
         &self.0.checking
     }
@@ -119,6 +124,7 @@ pub(crate) fn router(app: App, policy: guard::Policy) -> Router {
         .merge(otlp::router())
         .merge(blobs::router())
         .merge(ingest::router())
+        .merge(webhooks::router())
         .merge(health::router())
         .merge(pair::router())
         .merge(tokens::router())

@@ -64,15 +64,13 @@ async fn publish(
     let queued = queued.map_or_else(Queued::default, |Extension(queued)| queued);
     // What a producer says in the query would be said to nobody.
     let asked = query.map_or(Ok(()), |query| EventQuery::parse(Some(&query), &[]).map(drop));
-    let done = match asked.and_then(|()| Shape::of(&headers)) {
-        Ok(shape) => {
-            // Most have no key, and need no room for one.
-            if idempotency::is_asked(&headers) {
-                let work = async |ids| intake::take(&app, &grant, shape, (&headers, body), &queued, ids).await;
-                Box::pin(idempotency::once(&app, &grant, path::EVENTS, &headers, work)).await
-            } else {
-                intake::take(&app, &grant, shape, (&headers, body), &queued, None).await
-            }
+    let asked = asked.and_then(|()| Ok((Shape::of(&headers)?, idempotency::key(&headers, idempotency::HEADER)?)));
+    let done = match asked {
+        // Most have no key, and need no room for one.
+        Ok((shape, None)) => intake::take(&app, &grant, shape, (&headers, body), &queued, None).await,
+        Ok((shape, key)) => {
+            let work = async |ids| intake::take(&app, &grant, shape, (&headers, body), &queued, ids).await;
+            Box::pin(idempotency::once(&app, &grant, path::EVENTS, key, work)).await
         }
         Err(refusal) => Err(refusal),
     };

@@ -15,7 +15,7 @@ use turnwire_proto::{Code, Timestamp, limits};
 use super::{App, Refusal, events::Published, ids::Ids};
 use crate::auth::{Grant, Publish};
 
-const HEADER: &str = "x-idempotency-key";
+pub(super) const HEADER: &str = "x-idempotency-key";
 /// The bucket of answers.
 const BUCKET: &str = "idempotency";
 /// How long an answer is kept.
@@ -50,9 +50,18 @@ impl Drop for Key<'_> {
     }
 }
 
-/// Whether a request has a key.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    headers.contains_key(HEADER)
+/// The key that a header has, if it is there.
+pub(super) fn key<'a>(headers: &'a HeaderMap, header: &str) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = headers.get(header) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= limits::NAME => Ok(Some(key)),
+        _ => {
+            let text = format!("`{header}` has 1 to {} visible characters", limits::NAME);
+            Err(Refusal::field(header, text))
+        }
+    }
 }
 
 /// Does `work`, unless its key has an answer already. `work` is given ids for events that have none.
@@ -60,20 +69,12 @@ pub(super) async fn once(
     app: &App,
     grant: &Grant<Publish>,
     route: &str,
-    headers: &HeaderMap,
+    key: Option<&str>,
     work: impl AsyncFnOnce(Option<Ids>) -> Result<Published, Refusal>,
 ) -> Result<Published, Refusal> {
-    let Some(value) = headers.get(HEADER) else {
+    let Some(given) = key else {
         return work(None).await;
     };
-    let wrong = || {
-        let text = format!("`X-Idempotency-Key` has 1 to {} visible characters", limits::NAME);
-        Refusal::field(HEADER, text)
-    };
-    let given = value.to_str().map_err(|_| wrong())?;
-    if given.is_empty() || given.len() > limits::NAME {
-        return Err(wrong());
-    }
     let mut ids = Ids::of(&["idempotency", grant.principal().id(), route, given]);
     let key = ids.next().to_string();
     let mine = app.under_way().of(&key);

@@ -122,7 +122,10 @@ async fn ingest(
     let Path(adapter) = adapter.map_err(|_| Refusal::new(Code::NotFound, "there is no such adapter"))?;
     let ingest = Ingest::new(&adapter, query.as_deref())?;
     let work = async |_: Option<Ids>| intake::read(&app, &grant, ingest, body).await;
-    let done = Box::pin(idempotency::once(&app, &grant, path::INGEST, &headers, work)).await;
+    let done = match idempotency::key(&headers, idempotency::HEADER) {
+        Ok(key) => Box::pin(idempotency::once(&app, &grant, path::INGEST, key, work)).await,
+        Err(refusal) => Err(refusal),
+    };
     match done {
         Ok(published) => Ok(Json(published).into_response()),
         Err(refusal) => {

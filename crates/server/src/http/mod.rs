@@ -32,6 +32,7 @@ pub mod tokens;
 mod turns;
 pub mod ui;
 mod usage;
+mod webhooks;
 
 pub(crate) use app::App;
 pub(crate) use idempotency::UnderWay;

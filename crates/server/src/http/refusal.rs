@@ -68,6 +68,11 @@ impl Refusal {
         self.reply
     }
 
+    /// After what time it may be tried again, where waiting helps.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// The code.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -426,3 +426,71 @@ async fn an_approval_is_asked_and_decided_on_the_socket_once() {
         (&json!("conflict"), &json!("approval_response"))
     );
 }
+
+/// X17. The second source has the turn's id, or one of its own for the same prompt.
+#[tokio::test]
+async fn a_turns_end_that_another_source_tells_too_is_no_second_done() {
+    for other_id in ["t", "vendor-1"] {
+        let world = World::start().await;
+        let mut tab = Tab::of(&world, "s").await;
+        let event = |source: &str, turn: &str, kind: &str, data: Value| json!({"type": kind, "session_id": "s", "source": source, "turn_id": turn, "data": data});
+        let start = json!({"from": "user", "body": "by hand", "unread": 0});
+        let end = json!({"ok": true, "duration_ms": 3});
+        world
+            .publish(&json!([
+                event("claude-code", "t", "turn_start", start.clone()),
+                event("claude-hooks", other_id, "turn_start", start),
+                event(
+                    "claude-code",
+                    "t",
+                    "message",
+                    json!({"role": "assistant", "content": "Yes."})
+                ),
+                event("claude-code", "t", "turn_end", end.clone()),
+            ]))
+            .await;
+        let mut frames = tab.until("done").await;
+        let told = world
+            .publish(&json!([
+                event("claude-hooks", other_id, "turn_end", end),
+                event("claude-code", "t", "after", json!({})),
+            ]))
+            .await;
+        frames.extend(tab.until("event").await);
+        assert_eq!(of(&frames, "done").len(), 1, "{other_id}: {frames:?}");
+        let second = frames.iter().find(|frame| frame["seq"] == told["first_seq"]).unwrap();
+        assert_eq!(second["type"], "state", "{other_id}: {second}");
+    }
+}
+
+/// X17, of a turn that a message caused: its command's end is the one.
+#[tokio::test]
+async fn the_end_of_a_messages_turn_is_told_once_whoever_tells_it_too() {
+    let world = World::start().await;
+    let mut agent = Played::start(&world, "a").await;
+    let mut tab = Tab::of(&world, "s").await;
+    tab.send(&message("x")).await;
+    let command = agent.take(&world).await;
+    agent.begins(&world, &command).await;
+    let hook = |kind: &str, turn: &Value, data: Value| json!({"type": kind, "session_id": "s", "source": "claude-hooks", "turn_id": turn, "data": data});
+    let (own, vendors) = (&command["id"], json!("vendor-1"));
+    world
+        .publish(&json!([
+            hook(
+                "turn_start",
+                &vendors,
+                json!({"from": "user", "body": "x", "unread": 0})
+            ),
+            hook("turn_end", &vendors, json!({"ok": true})),
+            hook("turn_end", own, json!({"ok": true})),
+        ]))
+        .await;
+    agent.replies(&world, &command, "Yes.").await;
+    agent.ends(&world, &command, &json!({"turn_id": own, "ok": true})).await;
+    world.publish(&hook("turn_end", &vendors, json!({"ok": true}))).await;
+    world.publish(&hook("after", own, json!({}))).await;
+    let frames = tab.until("event").await;
+    let done = of(&frames, "done");
+    assert_eq!(done.len(), 1, "{frames:?}");
+    assert_eq!((&done[0]["turn_id"], &done[0]["reply"]), (own, &json!("Yes.")));
+}

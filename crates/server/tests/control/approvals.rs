@@ -456,3 +456,38 @@ async fn a_session_waits_until_the_last_of_its_approvals_is_decided() {
     world.publish(&turn("turn_end", json!({"ok": true}))).await;
     assert_eq!(state().await, "idle");
 }
+
+/// F5.
+#[tokio::test]
+async fn arguments_with_a_secret_or_a_marker_are_refused_and_the_question_stays() {
+    let world = World::start().await;
+    world.publish(&request("s", "r1", "Bash")).await;
+    let secret = format!("AKIA{}", "Q3EGRZ7EXAMPLE42");
+    // Spelled with escapes it is the same secret.
+    let escaped = secret.replace('A', "\\u0041");
+    for arguments in [
+        json!({"command": format!("deploy --key {secret}")}),
+        json!({"env": [{"password": "tr0ub4dor-9q8w7e6r5t"}]}),
+        json!({"command": "deploy --key [redacted:aws-key:1a2b3c4d]"}),
+        serde_json::from_str(&format!(r#"{{"command":"{escaped}"}}"#)).unwrap(),
+    ] {
+        let refused = world
+            .decide("r1", &json!({"decision": "approve", "arguments": arguments}))
+            .await;
+        refused.refused_field(400, "bad_request", "arguments");
+        assert!(!refused.text().contains(&secret), "{}", refused.text());
+    }
+    assert_eq!(world.pending().await, ["r1"]);
+    assert!(world.decisions("r1").await.is_empty());
+    // The text of a decision is what the log has of it, and what who waits is told.
+    let told = json!({"decision": "approve", "arguments": {"command": "make all"}, "message": format!("use {secret}")});
+    world.decide("r1", &told).await.ok();
+    let decision = world.decisions("r1").await.remove(0);
+    let message = decision["message"].as_str().unwrap();
+    assert!(message.starts_with("use [redacted:aws-key:"), "{message}");
+    let approval = world.approval("r1").await;
+    assert_eq!(
+        (&approval["message"], &approval["updated_arguments"]),
+        (&json!(message), &json!({"command": "make all"}))
+    );
+}

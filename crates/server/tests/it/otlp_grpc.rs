@@ -1,12 +1,14 @@
 //! OTLP over gRPC: what its port answers to calls that no SDK makes. SDKs themselves are in `cli/tests/sdks`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
 use h2::client::{SendRequest, handshake};
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 use turnwire_adapters::otlp::{Signal, to_protobuf};
+use turnwire_log::{Log, faulty::Faulty, memory::MemoryLog};
 use turnwire_proto::limits;
 
 use crate::world::{World, within};
@@ -34,7 +36,12 @@ impl Answer {
 
 /// A server with a port for gRPC, and that port.
 async fn served() -> (World, SocketAddr) {
-    let world = World::with(|config| config.otlp_grpc = Some("127.0.0.1:0".parse().unwrap())).await;
+    served_over(|_| None).await
+}
+
+/// The same over another log.
+async fn served_over(log: impl FnOnce(&Path) -> Option<Arc<dyn Log>>) -> (World, SocketAddr) {
+    let world = World::over(|config| config.otlp_grpc = Some("127.0.0.1:0".parse().unwrap()), log).await;
     let url = world.server().ready().otlp_grpc.clone().unwrap();
     let at = url.strip_prefix("http://").unwrap().parse().unwrap();
     (world, at)
@@ -168,6 +175,38 @@ async fn a_call_that_is_none_is_refused_by_its_status_and_nothing_is_written() {
     let answer = call(at, LOGS, &[by, ("content-type", "application/json")], good).await;
     assert_eq!(answer.http, 415);
     assert_eq!(world.head_seq().await, 0);
+}
+
+/// O8, byte by byte: `google.rpc.Status {14, message, [Any {type_url, RetryInfo {Duration {1 s}}}]}`.
+#[tokio::test]
+async fn a_log_that_is_busy_says_when_to_come_back() {
+    let (log, faults) = Faulty::new(MemoryLog::new());
+    let (world, at) = served_over(|_| Some(Arc::new(log))).await;
+    let bearer = format!("Bearer {}", world.admin);
+    faults.busy(1);
+    let answer = call(at, LOGS, &[("authorization", &bearer)], framed(0, &logs("a"))).await;
+    assert_eq!(answer.status(), "14", "{answer:?}");
+    let details = STANDARD_NO_PAD
+        .decode(&answer.headers["grpc-status-details-bin"])
+        .unwrap();
+    let (message, url) = (answer.message(), "type.googleapis.com/google.rpc.RetryInfo");
+    let any = [
+        &[1 << 3 | 2, 40],
+        url.as_bytes(),
+        &[2 << 3 | 2, 4, 1 << 3 | 2, 2, 1 << 3, 1],
+    ]
+    .concat();
+    let length = |text: &[u8]| u8::try_from(text.len()).unwrap();
+    let status = [
+        &[1 << 3, 14, 2 << 3 | 2, length(message.as_bytes())],
+        message.as_bytes(),
+        &[3 << 3 | 2, length(&any)],
+        &any,
+    ];
+    assert_eq!(details, status.concat());
+    // What is wrong by itself is not to be sent again.
+    let answer = call(at, LOGS, &[("authorization", &bearer)], framed(7, b"")).await;
+    assert!(!answer.headers.contains_key("grpc-status-details-bin"), "{answer:?}");
 }
 
 #[tokio::test]

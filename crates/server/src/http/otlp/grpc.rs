@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -29,6 +30,8 @@ const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/
 const PREFIX: usize = 5;
 /// `UNIMPLEMENTED`.
 const UNIMPLEMENTED: u8 = 12;
+/// `UNAVAILABLE`: the only one after which an exporter sends the same again.
+const UNAVAILABLE: u8 = 14;
 /// `INTERNAL`.
 const INTERNAL: u8 = 13;
 
@@ -88,7 +91,16 @@ async fn call(app: &App, grant: Asked, signal: Signal, headers: &HeaderMap, body
         Err(refusal) => {
             let code = refusal.code();
             Metrics::count(&app.hub().metrics().refused, "code", code.as_str());
-            let mut response = failure(reply::grpc_code(code), &refusal.into_reply().error.message);
+            let (status, after) = (reply::grpc_code(code), refusal.retry_after());
+            let message = refusal.into_reply().error.message;
+            let mut response = failure(status, &message);
+            // Exporters wait as long as this says, and no less.
+            if let Some(after) = after.filter(|_| status == UNAVAILABLE) {
+                let details = STANDARD_NO_PAD.encode(reply::retry(status, &message, after));
+                if let Ok(details) = HeaderValue::from_str(&details) {
+                    response.headers_mut().insert("grpc-status-details-bin", details);
+                }
+            }
             response.extensions_mut().insert(code);
             response
         }

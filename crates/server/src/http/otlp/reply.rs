@@ -1,5 +1,7 @@
 //! Answers of OTLP: what was taken, or a `google.rpc.Status`, in the encoding of the request.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde_json::json;
@@ -51,6 +53,24 @@ fn text(field: u8, value: &str, out: &mut Vec<u8>) {
     if !value.is_empty() {
         bytes(field, value.as_bytes(), out);
     }
+}
+
+/// A `google.rpc.Status` that says after what time the same may be sent again, by a `google.rpc.RetryInfo`.
+pub(super) fn retry(code: u8, message: &str, after: Duration) -> Vec<u8> {
+    let mut delay = Vec::new();
+    delay.push(1 << 3);
+    varint(
+        after.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX),
+        &mut delay,
+    );
+    let (mut info, mut any) = (Vec::new(), Vec::new());
+    bytes(1, &delay, &mut info);
+    text(1, "type.googleapis.com/google.rpc.RetryInfo", &mut any);
+    bytes(2, &info, &mut any);
+    let mut status = vec![1 << 3, code];
+    text(2, message, &mut status);
+    bytes(3, &any, &mut status);
+    status
 }
 
 /// What a signal is called.
