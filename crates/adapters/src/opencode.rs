@@ -6,9 +6,10 @@
 //! - A shell command that fails is `completed`: its exit code is in `state.metadata.exit`.
 //! - After an `error` there may be nothing more: the turn then ends with the output.
 //!
-//! The events of `opencode serve` are another thing: [`server`].
+//! The events of `opencode serve` are another thing: [`server`], and so are those that it keeps in its database: [`session`].
 
 pub(crate) mod server;
+pub(crate) mod session;
 
 use turnwire_proto::{Json, Kind, LlmRequest, Message, TextDelta, Timestamp, ToolCallStart, TurnEnd, Usage};
 
@@ -62,7 +63,7 @@ impl Vendor for Opencode {
             }
             Some("tool_use") => {
                 page.ensure_turn();
-                tool(&part, line.time("timestamp"), page);
+                tool(&part, None, line.time("timestamp"), page);
             }
             Some("step_finish") => step_finish(&part, page),
             Some("error") => {
@@ -75,8 +76,8 @@ impl Vendor for Opencode {
     }
 }
 
-/// A call, as far as it is: begun, or ended.
-fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
+/// A call, as far as it is: begun, or ended. `parent` is the one that it is within.
+fn tool(part: &Obj<'_>, parent: Option<String>, told: Option<Timestamp>, page: &mut Page<'_>) {
     let Some(id) = part.text("callID").or_else(|| part.text("id")) else {
         return page.unknown("tool_use", &[]);
     };
@@ -87,7 +88,7 @@ fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
         tool: part.text("tool").unwrap_or_else(|| "unknown".to_owned()),
         tool_call_id: id.clone(),
         arguments: state.json("input"),
-        parent_tool_call_id: None,
+        parent_tool_call_id: parent,
     };
     page.start_call(&body);
     let status = state.text("status").unwrap_or_default();
