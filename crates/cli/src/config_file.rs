@@ -87,7 +87,11 @@ impl Watch {
                     ("opencode", _) => Known::Opencode,
                     ("waza", Some(_)) => Known::Waza,
                     ("waza", None) => return Err("`known = \"waza\"` needs `dir`: it logs where it is told".to_owned()),
-                    _ => return Err(format!("`known` is claude, codex, gemini, opencode or waza, not {name:?}")),
+                    _ => {
+                        return Err(format!(
+                            "`known` is claude, codex, gemini, opencode or waza, not {name:?}"
+                        ));
+                    }
                 };
                 known(agent, dir.as_deref(), env)
             }

@@ -142,7 +142,9 @@ impl Stored {
         let is_empty = found.as_ref().is_none_or(Vec::is_empty);
         if without > 0 && (begin.import || is_empty) {
             let path = self.path.display();
-            tracing::warn!("{path}: {without} sessions have no events, as an older opencode left them: they are not read");
+            tracing::warn!(
+                "{path}: {without} sessions have no events, as an older opencode left them: they are not read"
+            );
         }
         self.db = Some(db);
         Ok(found)
@@ -172,7 +174,12 @@ impl Stored {
             .filter_map(|one| Some((one.id.clone(), one.parent.clone()?)))
             .collect();
         let there: HashSet<&str> = found.iter().map(|one| one.id.as_str()).collect();
-        let gone: Vec<String> = self.told.keys().filter(|id| !there.contains(id.as_str())).cloned().collect();
+        let gone: Vec<String> = self
+            .told
+            .keys()
+            .filter(|id| !there.contains(id.as_str()))
+            .cloned()
+            .collect();
         for session in gone {
             self.told.remove(&session);
             self.gone.push(session.clone());
@@ -266,7 +273,10 @@ impl Stored {
         if open <= READERS {
             return;
         }
-        let idle = self.talks.values_mut().filter(|talk| !talk.queued && talk.reader.is_some());
+        let idle = self
+            .talks
+            .values_mut()
+            .filter(|talk| !talk.queued && talk.reader.is_some());
         if let Some(least) = idle.min_by_key(|talk| talk.reader.as_ref().map(|reader| reader.used)) {
             least.reader = None;
         }

@@ -93,7 +93,12 @@ impl Vendor for Stored {
     }
 
     fn ending(&mut self, page: &mut Page<'_>) {
-        let open: Vec<String> = self.agents.iter().filter(|it| !it.over).map(|it| it.call.clone()).collect();
+        let open: Vec<String> = self
+            .agents
+            .iter()
+            .filter(|it| !it.over)
+            .map(|it| it.call.clone())
+            .collect();
         open.iter().for_each(|call| self.end_agent(call, page));
     }
 }
@@ -223,7 +228,10 @@ impl Stored {
                     ..LlmRequest::default()
                 };
                 page.known_by(&["part", &id]);
-                page.write(Kind::LLM_REQUEST, with(&body, &[("parent_tool_call_id", parent.as_ref().map(Json::of))]));
+                page.write(
+                    Kind::LLM_REQUEST,
+                    with(&body, &[("parent_tool_call_id", parent.as_ref().map(Json::of))]),
+                );
             }
             "step-finish" if self.first(&id) => {
                 let mut usage = step_usage(part);
@@ -239,11 +247,15 @@ impl Stored {
             "retry" => {
                 let error = part.obj("error").and_then(|error| error.obj("data"));
                 let message = error.unwrap_or_default().text("message");
-                page.error("api", &message.unwrap_or_else(|| "it tries again".to_owned()), Some(true));
+                page.error(
+                    "api",
+                    &message.unwrap_or_else(|| "it tries again".to_owned()),
+                    Some(true),
+                );
             }
             // Told already, or no part of what is said.
-            "text" | "reasoning" | "step-start" | "step-finish" | "compaction" | "agent" | "file" | "patch" | "snapshot"
-            | "subtask" => {}
+            "text" | "reasoning" | "step-start" | "step-finish" | "compaction" | "agent" | "file" | "patch"
+            | "snapshot" | "subtask" => {}
             other => page.unknown(other, &[]),
         }
     }
@@ -292,7 +304,10 @@ impl Stored {
             self.agents.pop_front();
         }
         let more = [
-            ("agent", state.obj("input").and_then(|input| input.json("subagent_type"))),
+            (
+                "agent",
+                state.obj("input").and_then(|input| input.json("subagent_type")),
+            ),
             ("task_id", Some(Json::of(&session))),
             ("tool_call_id", Some(Json::of(&call))),
         ];

@@ -25,7 +25,10 @@ impl Tailer {
         let mut seen = true;
         for path in self.databases_in(source, &root) {
             let Ok(data) = fs::metadata(&path) else { continue };
-            let known = self.stored.iter().position(|one| one.path == path && one.source == source);
+            let known = self
+                .stored
+                .iter()
+                .position(|one| one.path == path && one.source == source);
             let at = known.unwrap_or_else(|| {
                 self.stored.push(Stored::new(path.clone(), source));
                 self.stored.len() - 1
@@ -71,7 +74,12 @@ impl Tailer {
 
     /// Looks again at those that somebody held.
     pub(super) fn look_later(&mut self) {
-        let sources: Vec<usize> = self.stored.iter().filter(|one| one.later).map(|one| one.source).collect();
+        let sources: Vec<usize> = self
+            .stored
+            .iter()
+            .filter(|one| one.later)
+            .map(|one| one.source)
+            .collect();
         for source in sources {
             self.look_at_databases(source);
         }
