@@ -240,11 +240,12 @@ impl Stored {
                 let within = ("parent_tool_call_id", parent.as_ref().map(Json::of));
                 page.usage_of(&usage, &[("message_id", part.json("messageID")), within]);
             }
-            "compaction" if parent.is_none() => {
+            "compaction" if parent.is_none() && self.first(&id) => {
+                self.begin(None, page);
                 self.shortens = part.yes("auto");
                 page.note("the conversation is compacted", &[("auto", part.json("auto"))]);
             }
-            "retry" => {
+            "retry" if self.first(&id) => {
                 let error = part.obj("error").and_then(|error| error.obj("data"));
                 let message = error.unwrap_or_default().text("message");
                 page.error(
@@ -254,8 +255,8 @@ impl Stored {
                 );
             }
             // Told already, or no part of what is said.
-            "text" | "reasoning" | "step-start" | "step-finish" | "compaction" | "agent" | "file" | "patch"
-            | "snapshot" | "subtask" => {}
+            "text" | "reasoning" | "step-start" | "step-finish" | "compaction" | "retry" | "agent" | "file"
+            | "patch" | "snapshot" | "subtask" => {}
             other => page.unknown(other, &[]),
         }
     }
