@@ -76,6 +76,9 @@ impl Vendor for Opencode {
     }
 }
 
+/// How the output of a shell command ends that was stopped; it is `completed` all the same, without an exit code.
+const ABORTED: &str = "User aborted the command\n</shell_metadata>";
+
 /// A call, as far as it is: begun, or ended. `parent` is the one that it is within.
 fn tool(part: &Obj<'_>, parent: Option<String>, told: Option<Timestamp>, page: &mut Page<'_>) {
     let Some(id) = part.text("callID").or_else(|| part.text("id")) else {
@@ -98,8 +101,12 @@ fn tool(part: &Obj<'_>, parent: Option<String>, told: Option<Timestamp>, page: &
     let metadata = state.obj("metadata").unwrap_or_default();
     let code = metadata.i64("exit").or_else(|| metadata.i64("exitCode"));
     let message = state.text("error");
-    let failed = status != "completed" || code.unwrap_or(0) != 0;
+    let aborted = state
+        .str("output")
+        .is_some_and(|output| output.trim_end().ends_with(ABORTED));
+    let failed = status != "completed" || code.unwrap_or(0) != 0 || aborted;
     let error = failed.then(|| match (&message, code) {
+        _ if aborted => "interrupted".to_owned(),
         (Some(text), _) if is_denial(text) => "denied".to_owned(),
         (None, Some(code)) => format!("exit {code}"),
         _ => "error".to_owned(),

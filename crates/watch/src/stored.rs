@@ -48,8 +48,11 @@ pub(crate) struct Stored {
     pub(crate) source: usize,
     /// What is said to be wrong with it, so that it is said once.
     complaint: String,
-    /// It was held by somebody: it is looked at again soon.
+    /// It is looked at again soon: somebody held it, or it has just been looked at.
     pub(crate) later: bool,
+    pub(crate) looked: Option<Instant>,
+    /// What was there before has been found.
+    seen: bool,
     db: Option<Database>,
     told: HashMap<String, Told>,
     /// By the session that they began with.
@@ -100,6 +103,8 @@ impl Stored {
             source,
             complaint: String::new(),
             later: false,
+            looked: None,
+            seen: false,
             db: None,
             told: HashMap::new(),
             talks: HashMap::new(),
@@ -117,11 +122,12 @@ impl Stored {
 
     /// Looks at its sessions, of which `known` says how far they were told before. Whether they could be seen.
     pub(crate) fn look(&mut self, id: Identity, begin: Begin, known: impl Fn(&str) -> Option<Told>) -> bool {
+        self.looked = Some(Instant::now());
         if self.db.as_ref().is_some_and(|db| db.id() != id) {
             self.db = None;
         }
         match self.sessions(id, begin) {
-            Ok(Some(found)) => self.take(found, begin, &known),
+            Ok(Some(found)) => self.take(&found, begin, &known),
             Ok(None) => {}
             Err(trouble) => {
                 self.wrong(&trouble);
@@ -129,6 +135,7 @@ impl Stored {
             }
         }
         self.later = false;
+        self.seen = true;
         true
     }
 
@@ -168,7 +175,7 @@ impl Stored {
         }
     }
 
-    fn take(&mut self, found: Vec<Found>, begin: Begin, known: &impl Fn(&str) -> Option<Told>) {
+    fn take(&mut self, found: &[Found], begin: Begin, known: &impl Fn(&str) -> Option<Told>) {
         let parents: HashMap<String, String> = found
             .iter()
             .filter_map(|one| Some((one.id.clone(), one.parent.clone()?)))
@@ -190,10 +197,14 @@ impl Stored {
         for (_, mut talk) in self.talks.extract_if(|_, talk| talk.next.is_empty()) {
             talk.finish(&mut self.ended);
         }
-        for one in &found {
+        for one in found {
             let told = self.told.get(&one.id).copied().or_else(|| known(&one.id));
             let mut told = told.unwrap_or_else(|| {
-                let from = if begin.unseen && !begin.import { one.next } else { 0 };
+                let from = if begin.unseen && !begin.import && !self.seen {
+                    one.next
+                } else {
+                    0
+                };
                 Told { told: from, from }
             });
             if begin.import && told.from > 0 {

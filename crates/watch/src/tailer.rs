@@ -216,8 +216,12 @@ impl Tailer {
         let look = self
             .looked
             .map_or(Duration::ZERO, |at| self.look_every().saturating_sub(at.elapsed()));
-        let stored = self.stored.iter().any(|one| one.later || one.is_dirty());
-        let soon = stored || !self.dirty.is_empty() || self.readers.iter().any(|file| !self.has_rested(*file));
+        if self.stored.iter().any(|one| one.later) {
+            return look.min(databases::AGAIN);
+        }
+        let soon = self.stored.iter().any(Stored::is_dirty)
+            || !self.dirty.is_empty()
+            || self.readers.iter().any(|file| !self.has_rested(*file));
         if soon {
             look.min(Duration::from_millis(500))
         } else {

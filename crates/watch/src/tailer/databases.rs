@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
+    time::Duration,
 };
 
 use super::{FINISHED, Tailer};
@@ -12,6 +13,9 @@ use crate::{
     marks::Identity,
     stored::{Begin, Stored, Told},
 };
+
+/// Between two looks at one that is written to: each asks for all of its sessions.
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 
 impl Tailer {
     /// Looks at the databases of a source; whether all could be seen.
@@ -63,12 +67,17 @@ impl Tailer {
         entries.map(|entry| entry.path()).filter(is_one).collect()
     }
 
-    /// Looks at the database that has changed with this file, which may be its log.
+    /// Has the databases looked at of which one has changed with this file, which may be its log.
     pub(super) fn look_beside(&mut self, path: &Path) {
         let of = |source: &crate::Source| source.database && path.parent() == Some(&*source.root);
         let sources: Vec<usize> = (0..self.sources.len()).filter(|at| of(&self.sources[*at])).collect();
         for source in sources {
-            self.look_at_databases(source);
+            let mut known = self.stored.iter_mut().filter(|one| one.source == source).peekable();
+            if known.peek().is_none() {
+                self.look_at_databases(source);
+            } else {
+                known.for_each(|one| one.later = true);
+            }
         }
     }
 
