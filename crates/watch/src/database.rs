@@ -13,6 +13,8 @@ use crate::marks::Identity;
 const BUSY: Duration = Duration::from_millis(250);
 /// The largest row that is read: as the longest line of a file.
 const ROW: i64 = 4 << 20;
+/// Bytes of a session's rows beyond which no more are read at once.
+const ROWS: u64 = 1 << 20;
 
 /// Why nothing was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +29,10 @@ impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            _ => Self::Other(error.to_string()),
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure) => {
+                Self::Other(error.to_string())
+            }
+            _ => Self::Other(format!("it is not as opencode 1.18 makes it: {error}")),
         }
     }
 }
@@ -54,6 +59,15 @@ pub(crate) struct Row {
     /// JSON. `None` when it is too large.
     pub(crate) data: Option<String>,
     pub(crate) bytes: u64,
+}
+
+/// Rows of a session.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) session: String,
+    pub(crate) rows: Vec<Row>,
+    /// There may be more.
+    pub(crate) cut: bool,
 }
 
 /// One that is open.
@@ -127,23 +141,24 @@ impl Database {
         &self,
         sessions: impl Iterator<Item = (&'a String, &'a u64)>,
         most: usize,
-    ) -> Result<Vec<(String, Vec<Row>)>, Trouble> {
+    ) -> Result<Vec<Rows>, Trouble> {
         let moment = self.db.unchecked_transaction()?;
-        let rows = sessions.map(|(session, from)| Ok((session.clone(), self.rows_of(session, *from, most)?)));
+        let rows = sessions.map(|(session, from)| self.rows_of(session, *from, most));
         let rows = rows.collect::<Result<_, Trouble>>()?;
         moment.finish()?;
         Ok(rows)
     }
 
-    fn rows_of(&self, session: &str, from: u64, most: usize) -> Result<Vec<Row>, Trouble> {
+    fn rows_of(&self, session: &str, from: u64, most: usize) -> Result<Rows, Trouble> {
         let mut statement = self.db.prepare_cached(
-            "SELECT id, seq, type, CASE WHEN octet_length(data) <= ?4 THEN data END, octet_length(data)
-             FROM event WHERE aggregate_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
+            "SELECT id, seq, type, CASE WHEN octet_length(data) <= ?3 THEN data END, octet_length(data)
+             FROM event WHERE aggregate_id = ?1 AND seq >= ?2 ORDER BY seq",
         )?;
         let from = i64::try_from(from).unwrap_or(i64::MAX);
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![session, from, most, ROW], |row| {
-            Ok(Row {
+        let mut found = statement.query(params![session, from, ROW])?;
+        let (mut rows, mut bytes, mut cut) = (Vec::new(), 0, false);
+        while let Some(row) = found.next()? {
+            let row = Row {
                 id: row.get(0)?,
                 seq: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
                 kind: row.get(2)?,
@@ -152,8 +167,18 @@ impl Database {
                     _ => None,
                 },
                 bytes: u64::try_from(row.get::<_, Option<i64>>(4)?.unwrap_or(0)).unwrap_or(0),
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            };
+            bytes += row.data.as_ref().map_or(0, String::len) as u64;
+            rows.push(row);
+            if rows.len() >= most || bytes >= ROWS {
+                cut = true;
+                break;
+            }
+        }
+        Ok(Rows {
+            session: session.to_owned(),
+            rows,
+            cut,
+        })
     }
 }

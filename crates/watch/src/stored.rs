@@ -11,7 +11,7 @@ use turnwire_adapters::{Filed, by_name};
 use turnwire_proto::{NewEvent, Timestamp};
 
 use crate::{
-    database::{Database, Found, Row, Trouble},
+    database::{Database, Found, Row, Rows, Trouble},
     follow::remember,
     journal::Place,
     marks::{Identity, Marks},
@@ -170,7 +170,7 @@ impl Stored {
         self.db = None;
         if self.complaint != *why {
             let path = self.path.display();
-            tracing::warn!("{path} is not read: it is no database of opencode's that is known here: {why}");
+            tracing::warn!("{path} is not read: {why}");
             self.complaint.clone_from(why);
         }
     }
@@ -409,11 +409,15 @@ impl Reader {
 
 /// The events of several sessions in one order: by their ids, which grow with time, and within a session by their numbers. Whether
 /// there may be more; what stands behind the first that was cut off waits for it.
-fn in_order(sessions: Vec<(String, Vec<Row>)>) -> (Vec<(String, Row)>, bool) {
+fn in_order(sessions: Vec<Rows>) -> (Vec<(String, Row)>, bool) {
     let mut all = Vec::new();
     let mut cut: Option<String> = None;
-    for (session, rows) in sessions {
-        let is_cut = rows.len() >= PIECE;
+    for Rows {
+        session,
+        rows,
+        cut: is_cut,
+    } in sessions
+    {
         let mut key = String::new();
         for row in rows {
             if row.id > key {
