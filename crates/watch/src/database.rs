@@ -101,7 +101,7 @@ impl Database {
         }
         let mut statement = self.db.prepare_cached(
             "SELECT q.aggregate_id, q.seq, s.parent_id, s.time_updated
-             FROM event_sequence q LEFT JOIN session s ON s.id = q.aggregate_id",
+             FROM event_sequence q JOIN session s ON s.id = q.aggregate_id",
         )?;
         let found = statement.query_map([], |row| {
             Ok(Found {
