@@ -135,6 +135,7 @@ impl Stored {
             }
         }
         self.later = false;
+        self.complaint.clear();
         self.seen = true;
         true
     }
