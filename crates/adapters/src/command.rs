@@ -329,9 +329,18 @@ fn opencode(words: &[&str]) -> Option<Command> {
     if option(words, &["--format"]) != Some("json") {
         return None;
     }
+    // It puts words of several words into quotes; of one that stands alone they are taken off where it is read again.
+    let quoted = |word: &&str| match word.contains(' ') {
+        true => format!("\"{}\"", word.replace('"', "\\\"")),
+        false => (*word).to_owned(),
+    };
+    let prompt = match message {
+        [one] => (*one).to_owned(),
+        several => several.iter().map(quoted).collect::<Vec<_>>().join(" "),
+    };
     found(
         "opencode",
-        Some(&message.join(" ")),
+        Some(&prompt),
         has(words, &["-c", "--continue", "-s", "--session"]),
     )
 }
@@ -395,6 +404,10 @@ mod tests {
                 ("gemini", hi.clone(), false),
             ),
             ("opencode run --format json say hi", ("opencode", hi.clone(), false)),
+            (
+                "opencode run --format json fix 'the bug'",
+                ("opencode", Some("fix \"the bug\"".to_owned()), false),
+            ),
             (
                 "pnpm dlx opencode-ai run -s ses_1 --format json 'say hi'",
                 ("opencode", hi.clone(), true),

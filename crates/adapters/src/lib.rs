@@ -176,6 +176,11 @@ pub const ADAPTERS: &[Spec] = &[
         make: gemini_chat::make,
     },
     Spec {
+        name: "opencode-session",
+        description: "opencode: the events of its sessions in opencode.db",
+        make: opencode::session::make,
+    },
+    Spec {
         name: "waza",
         description: "waza: the session log of waza run --session-log",
         make: waza::make,

@@ -6,9 +6,10 @@
 //! - A shell command that fails is `completed`: its exit code is in `state.metadata.exit`.
 //! - After an `error` there may be nothing more: the turn then ends with the output.
 //!
-//! The events of `opencode serve` are another thing: [`server`].
+//! The events of `opencode serve` are another thing: [`server`], and so are those that it keeps in its database: [`session`].
 
 pub(crate) mod server;
+pub(crate) mod session;
 
 use turnwire_proto::{Json, Kind, LlmRequest, Message, TextDelta, Timestamp, ToolCallStart, TurnEnd, Usage};
 
@@ -62,7 +63,7 @@ impl Vendor for Opencode {
             }
             Some("tool_use") => {
                 page.ensure_turn();
-                tool(&part, line.time("timestamp"), page);
+                tool(&part, None, line.time("timestamp"), page);
             }
             Some("step_finish") => step_finish(&part, page),
             Some("error") => {
@@ -75,8 +76,11 @@ impl Vendor for Opencode {
     }
 }
 
-/// A call, as far as it is: begun, or ended.
-fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
+/// How the output of a shell command ends that was stopped; it is `completed` all the same, without an exit code.
+const ABORTED: &str = "User aborted the command\n</shell_metadata>";
+
+/// A call, as far as it is: begun, or ended. `parent` is the one that it is within.
+fn tool(part: &Obj<'_>, parent: Option<String>, told: Option<Timestamp>, page: &mut Page<'_>) {
     let Some(id) = part.text("callID").or_else(|| part.text("id")) else {
         return page.unknown("tool_use", &[]);
     };
@@ -87,7 +91,7 @@ fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
         tool: part.text("tool").unwrap_or_else(|| "unknown".to_owned()),
         tool_call_id: id.clone(),
         arguments: state.json("input"),
-        parent_tool_call_id: None,
+        parent_tool_call_id: parent,
     };
     page.start_call(&body);
     let status = state.text("status").unwrap_or_default();
@@ -97,8 +101,12 @@ fn tool(part: &Obj<'_>, told: Option<Timestamp>, page: &mut Page<'_>) {
     let metadata = state.obj("metadata").unwrap_or_default();
     let code = metadata.i64("exit").or_else(|| metadata.i64("exitCode"));
     let message = state.text("error");
-    let failed = status != "completed" || code.unwrap_or(0) != 0;
+    let aborted = state
+        .str("output")
+        .is_some_and(|output| output.trim_end().ends_with(ABORTED));
+    let failed = status != "completed" || code.unwrap_or(0) != 0 || aborted;
     let error = failed.then(|| match (&message, code) {
+        _ if aborted => "interrupted".to_owned(),
         (Some(text), _) if is_denial(text) => "denied".to_owned(),
         (None, Some(code)) => format!("exit {code}"),
         _ => "error".to_owned(),

@@ -37,7 +37,7 @@ struct Redact {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Watch {
-    /// An agent whose place is known: `claude`, `codex`, `gemini`, or `waza` with `dir`.
+    /// An agent whose place is known: `claude`, `codex`, `gemini`, `opencode`, or `waza` with `dir`.
     known: Option<String>,
     /// A directory or a file.
     dir: Option<PathBuf>,
@@ -112,9 +112,14 @@ impl Watch {
                     ("claude", _) => Known::Claude,
                     ("codex", _) => Known::Codex,
                     ("gemini", _) => Known::Gemini,
+                    ("opencode", _) => Known::Opencode,
                     ("waza", Some(_)) => Known::Waza,
                     ("waza", None) => return Err("`known = \"waza\"` needs `dir`: it logs where it is told".to_owned()),
-                    _ => return Err(format!("`known` is claude, codex, gemini or waza, not {name:?}")),
+                    _ => {
+                        return Err(format!(
+                            "`known` is claude, codex, gemini, opencode or waza, not {name:?}"
+                        ));
+                    }
                 };
                 known(agent, dir.as_deref(), env)
             }

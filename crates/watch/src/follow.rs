@@ -315,7 +315,7 @@ impl Reader {
 }
 
 /// Keeps what says where the reader is: in which session, in which turn, in whose file.
-fn remember(before: &mut Vec<NewEvent>, event: NewEvent) {
+pub(crate) fn remember(before: &mut Vec<NewEvent>, event: NewEvent) {
     let over = match event.kind.as_str() {
         "session_start" | "turn_start" | "agent_start" => None,
         "turn_end" => Some(Kind::TURN_START),

@@ -7,16 +7,19 @@
 //!   that is open) is told with the first new line. One that appears later, also while nobody watched, is read from its start.
 //! - A file is known by its device and inode and by its first and last bytes, so that a rotation, a replacement and a truncation
 //!   are seen, and a rename is none.
+//! - A database of opencode's is followed as files are: each session in it is a file whose lines are its events, in their order.
 //! - What an adapter must remember is never written down: it is made anew by reading the file again without telling.
 //!
 //! One thread does all of it: [`Tailer::run`] waits for the kernel (inotify) or a while, and looks.
 
+mod database;
 mod follow;
 mod journal;
 mod marks;
 mod pattern;
 mod sink;
 mod source;
+mod stored;
 mod tailer;
 mod wake;
 mod walk;

@@ -23,6 +23,8 @@ pub struct Source {
     adapter: Option<&'static Spec>,
     agent: Option<Name>,
     mapping: Option<Arc<Mapping>>,
+    /// Its files are databases, whose rows are read.
+    pub(crate) database: bool,
 }
 
 impl Source {
@@ -44,6 +46,7 @@ impl Source {
             adapter,
             agent: None,
             mapping: None,
+            database: false,
         })
     }
 
@@ -80,7 +83,7 @@ impl Source {
 
     /// What is known of a file beside its lines. Agents' own files name their session; of others the file is one.
     pub(crate) fn context(&self, path: &Path, spec: &Spec) -> Context {
-        let agents = ["claude-transcript", "codex-rollout", "gemini-chat"].contains(&spec.name);
+        let agents = ["claude-transcript", "codex-rollout", "gemini-chat", "opencode-session"].contains(&spec.name);
         Context {
             agent: self.agent.clone(),
             session: if agents { None } else { self.session(path) },
@@ -130,6 +133,8 @@ pub enum Known {
     Codex,
     /// Gemini CLI's chats.
     Gemini,
+    /// opencode's database.
+    Opencode,
     /// waza's logs, wherever they are kept.
     Waza,
 }
@@ -161,6 +166,13 @@ pub fn known(agent: Known, dir: Option<&Path>, env: impl Fn(&str) -> Option<Path
             "*/chats/session-*.jsonl",
             "gemini-chat",
         ),
+        Known::Opencode => (
+            "XDG_DATA_HOME",
+            ".local/share",
+            "opencode",
+            "opencode*.db",
+            "opencode-session",
+        ),
         Known::Waza => ("", ".", "", "*-session.jsonl", "waza"),
     };
     let found = || {
@@ -181,5 +193,9 @@ pub fn known(agent: Known, dir: Option<&Path>, env: impl Fn(&str) -> Option<Path
         path: folder.into(),
         source: std::io::Error::new(std::io::ErrorKind::NotFound, "HOME is not set"),
     })?;
-    Source::new(&root, pattern, by_name(adapter))
+    let source = Source::new(&root, pattern, by_name(adapter))?;
+    Ok(Source {
+        database: agent == Known::Opencode,
+        ..source
+    })
 }

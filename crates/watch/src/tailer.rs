@@ -1,5 +1,6 @@
 //! The loop: what has changed is looked at, what is new is read a piece at a time and pushed, and how far it got is noted.
 
+mod databases;
 mod find;
 
 use std::{
@@ -12,11 +13,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use turnwire_proto::NewEvent;
+
 use crate::{
     Error, Sink, Source, Stopped,
     follow::{Followed, Piece},
     journal::{Journal, Place},
     marks::Identity,
+    stored::Stored,
     wake::{POLL, Wake},
 };
 
@@ -72,6 +76,7 @@ pub struct Tailer {
     wake: Wake,
     counts: Arc<Counts>,
     files: HashMap<usize, Followed>,
+    stored: Vec<Stored>,
     next: usize,
     by_path: HashMap<PathBuf, usize>,
     by_id: HashMap<Identity, usize>,
@@ -126,6 +131,7 @@ impl Tailer {
             wake: Wake::new(options.polling),
             counts: Arc::default(),
             files: HashMap::new(),
+            stored: Vec::new(),
             next: 0,
             by_path: HashMap::new(),
             by_id: HashMap::new(),
@@ -174,6 +180,7 @@ impl Tailer {
                 self.look_at_all(stopped)?;
             } else {
                 changed.iter().for_each(|path| self.look(path, stopped));
+                self.look_later();
             }
             if self.noted.elapsed() >= NOTE_EVERY.0 || self.unnoted >= NOTE_EVERY.1 {
                 self.note(None)?;
@@ -209,7 +216,12 @@ impl Tailer {
         let look = self
             .looked
             .map_or(Duration::ZERO, |at| self.look_every().saturating_sub(at.elapsed()));
-        let soon = !self.dirty.is_empty() || self.readers.iter().any(|file| !self.has_rested(*file));
+        if self.stored.iter().any(|one| one.later) {
+            return look.min(databases::AGAIN);
+        }
+        let soon = self.stored.iter().any(Stored::is_dirty)
+            || !self.dirty.is_empty()
+            || self.readers.iter().any(|file| !self.has_rested(*file));
         if soon {
             look.min(Duration::from_millis(500))
         } else {
@@ -248,7 +260,7 @@ impl Tailer {
             self.ready.push_back(file);
         }
         let Some(file) = self.ready.pop_front() else {
-            return false;
+            return self.read_stored(stopped);
         };
         let more = self.read_piece(file, None, stopped);
         let Some(followed) = self.files.get_mut(&file) else {
@@ -317,18 +329,11 @@ impl Tailer {
 
     /// Pushes what a piece tells, for as long as it takes; whether it is told.
     fn tell(&mut self, file: usize, piece: &Piece, stopped: &Stopped) -> bool {
-        while !piece.events.is_empty() && (self.sink.is_full() || !self.sink.push(&piece.events)) {
-            if stopped.is_said() {
-                // Not told: the place stays where it is.
-                return false;
-            }
-            std::thread::sleep(LATER);
+        if !self.push(&piece.events, stopped) {
+            return false;
         }
         self.counts.read.fetch_add(piece.bytes, Ordering::Relaxed);
         self.counts.lines.fetch_add(piece.lines, Ordering::Relaxed);
-        self.counts
-            .events
-            .fetch_add(piece.events.len() as u64, Ordering::Relaxed);
         self.unnoted += piece.bytes;
         if let Some(followed) = self.files.get_mut(&file)
             && piece.told > followed.told
@@ -336,6 +341,19 @@ impl Tailer {
             (followed.told, followed.rested) = (piece.told, false);
             self.dirty.insert(file);
         }
+        true
+    }
+
+    /// Pushes events, for as long as it takes; whether they are told.
+    fn push(&self, events: &[NewEvent], stopped: &Stopped) -> bool {
+        while !events.is_empty() && (self.sink.is_full() || !self.sink.push(events)) {
+            if stopped.is_said() {
+                // Not told: the place stays where it is.
+                return false;
+            }
+            std::thread::sleep(LATER);
+        }
+        self.counts.events.fetch_add(events.len() as u64, Ordering::Relaxed);
         true
     }
 
@@ -376,7 +394,8 @@ impl Tailer {
     /// Notes how far files have been told; only after that is on disk.
     fn note(&mut self, sources: Option<Vec<String>>) -> Result<(), Error> {
         (self.noted, self.unnoted) = (Instant::now(), 0);
-        if self.dirty.is_empty() && self.gone.is_empty() && sources.is_none() {
+        let stored = self.stored.iter().any(Stored::is_dirty);
+        if !stored && self.dirty.is_empty() && self.gone.is_empty() && sources.is_none() {
             return Ok(());
         }
         if !self.sink.sync() {
@@ -390,6 +409,7 @@ impl Tailer {
             followed.mark();
             places.push((followed.path.to_string_lossy().into_owned(), Some(followed.place())));
         }
+        places.extend(self.stored.iter_mut().flat_map(Stored::places));
         self.journal.note(places, sources.unwrap_or_default())
     }
 }

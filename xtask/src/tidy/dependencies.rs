@@ -57,7 +57,7 @@ const TESTS_MAY_USE: &[(&str, &[&str])] = &[
 
 /// Crates from outside that only these may use.
 const ONLY_UNDER: &[(&str, &[&str])] = &[
-    ("rusqlite", &["turnwire-log", "turnwire-server"]),
+    ("rusqlite", &["turnwire-log", "turnwire-server", "turnwire-watch"]),
     ("async-nats", &["turnwire-log", "turnwire-server"]),
     ("axum", &["turnwire-server"]),
     ("hyper", &["turnwire-server"]),

@@ -140,7 +140,7 @@ impl Server {
                 // Its arguments are not there yet.
                 if !state.is("status", "pending") {
                     progress(part, &state, page);
-                    tool(part, of.time("time"), page);
+                    tool(part, None, of.time("time"), page);
                 }
             }
             "step-start" if self.first(&id) => {
@@ -224,7 +224,7 @@ impl Server {
     }
 }
 
-fn remember(list: &mut VecDeque<String>, id: &str) {
+pub(super) fn remember(list: &mut VecDeque<String>, id: &str) {
     if list.len() >= PARTS {
         list.pop_front();
     }
@@ -242,7 +242,7 @@ fn said(role: &str, part: &Obj<'_>, id: String, page: &mut Page<'_>) {
 }
 
 /// A running tool's output comes whole each time: only what is new in it is progress.
-fn progress(part: &Obj<'_>, state: &Obj<'_>, page: &mut Page<'_>) {
+pub(super) fn progress(part: &Obj<'_>, state: &Obj<'_>, page: &mut Page<'_>) {
     let output = state.obj("metadata").and_then(|metadata| metadata.text("output"));
     let (Some(output), Some(id), true) = (output, part.text("callID"), state.is("status", "running")) else {
         return;

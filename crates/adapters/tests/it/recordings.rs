@@ -18,9 +18,15 @@ pub(crate) struct Recording {
 }
 
 /// What agents leave on disk: read from a file, which no program's output is detected from.
-pub(crate) const FILES: [&str; 4] = ["claude-transcript", "codex-rollout", "gemini-chat", "waza"];
+pub(crate) const FILES: [&str; 5] = [
+    "claude-transcript",
+    "codex-rollout",
+    "gemini-chat",
+    "opencode-session",
+    "waza",
+];
 
-pub(crate) const VENDORS: [&str; 11] = [
+pub(crate) const VENDORS: [&str; 12] = [
     "acp",
     "claude",
     "codex",
@@ -31,6 +37,7 @@ pub(crate) const VENDORS: [&str; 11] = [
     "claude-transcript",
     "codex-rollout",
     "gemini-chat",
+    "opencode-session",
     "waza",
 ];
 
@@ -129,7 +136,7 @@ pub(crate) fn run(adapter: &mut dyn Adapter, lines: &[(&[u8], Timestamp)], exit:
 
 fn own_time(line: &[u8]) -> Option<i64> {
     let line: serde_json::Value = serde_json::from_slice(line).ok()?;
-    let places = ["/timestamp", "/emittedAtMs", "/properties/time"];
+    let places = ["/timestamp", "/emittedAtMs", "/properties/time", "/data/time"];
     match places.iter().find_map(|place| line.pointer(place))? {
         serde_json::Value::String(text) => Some(text.parse::<Timestamp>().ok()?.millis()),
         number => number.as_i64(),

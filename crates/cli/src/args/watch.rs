@@ -11,7 +11,7 @@ use super::{AUTO, Gateway, Wait, adapters, with_adapters};
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = with_adapters("\
 Examples:
-  turnwire watch --all                             Claude Code, Codex and Gemini CLI, where they keep their sessions
+  turnwire watch --all                             Claude Code, Codex, Gemini CLI and opencode, where they keep their sessions
   turnwire watch --claude --import --once          all of Claude Code's transcripts, then end
   turnwire watch --waza results                    runs of waza that log into this directory
   turnwire watch logs --pattern '**/agent-*.jsonl' --adapter lines
@@ -36,10 +36,13 @@ pub(crate) struct Watch {
     /// Gemini CLI's chats: ~/.gemini/tmp
     #[arg(long)]
     pub gemini: bool,
+    /// opencode's sessions: ~/.local/share/opencode/opencode.db
+    #[arg(long)]
+    pub opencode: bool,
     /// Runs of waza that are logged into this directory (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub waza: Vec<PathBuf>,
-    /// All agents whose places are known: --claude --codex --gemini
+    /// All agents whose places are known: --claude --codex --gemini --opencode
     #[arg(long)]
     pub all: bool,
     /// How to read the files in DIR, see below; auto: each by its first line

@@ -98,6 +98,7 @@ fn sources(args: &Watch) -> anyhow::Result<Vec<Source>> {
         (args.claude, Known::Claude),
         (args.codex, Known::Codex),
         (args.gemini, Known::Gemini),
+        (args.opencode, Known::Opencode),
     ] {
         if wanted || args.all {
             sources.push(known(agent, None, env)?);

@@ -38,6 +38,8 @@ mod openai_server;
 #[cfg(test)]
 mod opencode_agent;
 #[cfg(test)]
+mod opencode_joined;
+#[cfg(test)]
 mod other_hooks;
 #[cfg(test)]
 mod promises;

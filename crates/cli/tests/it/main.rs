@@ -17,6 +17,9 @@ mod gateway;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
+#[path = "../../../watch/tests/it/opencode_db.rs"]
+mod opencode_db;
+#[cfg(test)]
 mod player;
 #[cfg(test)]
 mod publish;
@@ -32,6 +35,8 @@ mod steer;
 mod terminal;
 #[cfg(test)]
 mod watch;
+#[cfg(test)]
+mod watch_opencode;
 #[cfg(test)]
 mod webhook;
 #[cfg(test)]

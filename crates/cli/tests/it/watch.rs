@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     api::{get, metric},
+    opencode_db::{Written, rows},
     world::{Served, World, notes, serve, stderr, stdout},
 };
 
@@ -30,7 +31,7 @@ fn fixture(name: &str) -> String {
 }
 
 /// The events of a session, as they are.
-fn events(world: &World, session: &str) -> Vec<Value> {
+pub(crate) fn events(world: &World, session: &str) -> Vec<Value> {
     let output = world.turnwire(&["show", session, "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output)
@@ -39,7 +40,7 @@ fn events(world: &World, session: &str) -> Vec<Value> {
         .collect()
 }
 
-fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !is() {
         assert!(Instant::now() < deadline, "{what}");
@@ -48,7 +49,7 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// How many events a session has; none while it is not there.
-fn count(world: &World, session: &str) -> u64 {
+pub(crate) fn count(world: &World, session: &str) -> u64 {
     let sessions = get(world, "/api/sessions");
     let found = sessions["sessions"]
         .as_array()
@@ -60,7 +61,7 @@ fn count(world: &World, session: &str) -> u64 {
 }
 
 /// A watch that is killed when it is no longer needed.
-struct Watching(Child);
+pub(crate) struct Watching(Child);
 
 impl Drop for Watching {
     fn drop(&mut self) {
@@ -69,7 +70,7 @@ impl Drop for Watching {
     }
 }
 
-fn watching(world: &World, args: &[&str]) -> Watching {
+pub(crate) fn watching(world: &World, args: &[&str]) -> Watching {
     let mut all = vec!["watch"];
     all.extend(args);
     Watching(
@@ -83,7 +84,7 @@ fn watching(world: &World, args: &[&str]) -> Watching {
 }
 
 /// How many have found all that was there before: what comes from now on is new.
-fn begun(world: &World) -> usize {
+pub(crate) fn begun(world: &World) -> usize {
     let Ok(journals) = fs::read_dir(world.data_dir().join("watch/local")) else {
         return 0;
     };
@@ -118,6 +119,8 @@ fn home(world: &World) {
         &home.join(".gemini/tmp/p/chats/session-x.jsonl"),
         &fixture("gemini-chat/basic-tools.jsonl"),
     );
+    let opencode = Written::new(&home.join(".local/share/opencode/opencode.db"));
+    rows("subagent").iter().for_each(|row| opencode.add(row));
 }
 
 #[test]
@@ -137,13 +140,13 @@ fn what_agents_left_behind_is_imported_once_when_it_is_asked_for() {
     let first = run(&["--import"]);
     assert_eq!(
         (&first["files"], &first["left"], &first["rejected"]),
-        (&4.into(), &0.into(), &0.into())
+        (&5.into(), &0.into(), &0.into())
     );
     assert_eq!((&first["written"], &first["duplicates"]), (&first["events"], &0.into()));
     assert_eq!(run(&["--import"])["events"], 0, "{first}");
     let sessions = get(&world, "/api/sessions");
     let sessions = sessions["sessions"].as_array().unwrap();
-    assert_eq!(sessions.len(), 3);
+    assert_eq!(sessions.len(), 4);
     let calls = get(&world, "/api/sessions/63b23c4a-7feb-4ced-b8e3-9f2340f27a70/tool-calls");
     let parents: Vec<&Value> = calls["tool_calls"]
         .as_array()

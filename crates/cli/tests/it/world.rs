@@ -35,6 +35,7 @@ impl World {
             .args(args)
             .env("TURNWIRE_DATA_DIR", self.data_dir())
             .env("HOME", self.path("home"))
+            .env_remove("XDG_DATA_HOME")
             .env("NO_COLOR", "1")
             .env_remove("TURNWIRE_URL")
             .env_remove("TURNWIRE_TOKEN")

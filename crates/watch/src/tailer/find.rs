@@ -24,8 +24,15 @@ impl Tailer {
         for source in 0..self.sources.len() {
             let root = self.sources[source].root.clone();
             let name = self.sources[source].name.clone();
-            for path in self.list(&root) {
-                self.look_in(source, &path, stopped);
+            if self.sources[source].database {
+                if !self.look_at_databases(source) {
+                    // Sessions that cannot be seen yet are not new when they can.
+                    continue;
+                }
+            } else {
+                for path in self.list(&root) {
+                    self.look_in(source, &path, stopped);
+                }
             }
             if !self.journal.sources.contains(&name) {
                 new.push(name);
@@ -53,6 +60,7 @@ impl Tailer {
 
     /// Looks at what has changed.
     pub(super) fn look(&mut self, path: &Path, stopped: &Stopped) {
+        self.look_beside(path);
         if path.is_dir() {
             for file in self.list(path) {
                 self.look_at(&file, stopped);
@@ -63,7 +71,7 @@ impl Tailer {
     }
 
     fn look_at(&mut self, path: &Path, stopped: &Stopped) {
-        let of = |source: &crate::Source| path.starts_with(&source.root);
+        let of = |source: &crate::Source| !source.database && path.starts_with(&source.root);
         let sources: Vec<usize> = (0..self.sources.len()).filter(|at| of(&self.sources[*at])).collect();
         for source in sources {
             self.look_in(source, path, stopped);
@@ -147,7 +155,7 @@ impl Tailer {
         self.by_path.insert(path.to_owned(), file);
         self.by_id.insert(place.id, file);
         self.dirty.insert(file);
-        self.counts.files.store(self.files.len() as u64, Ordering::Relaxed);
+        self.count_files();
         self.changed(file, data, stopped);
     }
 
@@ -262,7 +270,7 @@ impl Tailer {
         self.by_path.remove(&path);
         self.by_id.remove(&id);
         self.gone.push(path.to_string_lossy().into_owned());
-        self.counts.files.store(self.files.len() as u64, Ordering::Relaxed);
+        self.count_files();
     }
 
     /// Should it come again under another name, it has been told this far.

@@ -5,4 +5,6 @@
 mod agents;
 mod files;
 mod live;
+mod opencode;
+mod opencode_db;
 mod world;
