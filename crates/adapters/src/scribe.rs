@@ -248,6 +248,11 @@ impl Turn {
         &self.id
     }
 
+    /// The last error that was told in it.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
     pub(crate) const fn is_prompted(&self) -> bool {
         self.prompted
     }
