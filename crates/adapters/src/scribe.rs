@@ -222,6 +222,16 @@ impl Scribe {
         ))
     }
 
+    /// Leaves the open turn to the caller, who must take it up again. What the caller of the adapter began stays open.
+    pub(crate) fn set_aside(&mut self) -> Option<Turn> {
+        self.turn.take_if(|turn| !turn.prompted)
+    }
+
+    /// Makes this the open turn again; returns the one that was.
+    pub(crate) const fn take_up(&mut self, turn: Turn) -> Option<Turn> {
+        self.turn.replace(turn)
+    }
+
     pub(crate) fn turn(&mut self) -> Option<&mut Turn> {
         self.turn.as_mut()
     }

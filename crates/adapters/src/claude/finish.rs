@@ -10,6 +10,16 @@ use crate::{
 
 impl Claude {
     pub(super) fn result(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
+        // Results come in the order of their turns.
+        let newer = self.owed.pop_front().and_then(|turn| page.scribe.take_up(turn));
+        self.begun = newer.is_some();
+        self.result_of(line, page);
+        if let Some(turn) = newer {
+            page.scribe.take_up(turn);
+        }
+    }
+
+    fn result_of(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
         page.ensure_turn();
         let subtype = line.text("subtype").unwrap_or_else(|| "success".to_owned());
         let ok = subtype == "success" && !line.yes("is_error");

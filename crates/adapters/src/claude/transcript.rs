@@ -18,6 +18,7 @@ use turnwire_proto::{Empty, Json, Kind, Message, Name, SessionStart, Timestamp, 
 use super::{
     blocks::{INTERRUPTED, Said, failure, is_interruption, is_output},
     finish::tokens,
+    system::noted,
 };
 use crate::{
     Adapter, Context, Subagent,
@@ -133,7 +134,7 @@ impl Transcript {
     /// Whether the line was copied from the session that this one was forked from: it is older than what began the file.
     fn is_forked(&self, line: &Obj<'_>) -> bool {
         let at = line.time("timestamp");
-        line.get("parentUuid").is_some() && self.queued.zip(at).is_some_and(|(queued, at)| at < queued)
+        line.get("uuid").is_some() && self.queued.zip(at).is_some_and(|(queued, at)| at < queued)
     }
 
     /// The session's start, or the subagent's, by the first line that knows its surroundings.
@@ -342,6 +343,7 @@ impl Transcript {
             content: printed
                 .strip_suffix("</local-command-stdout>")
                 .unwrap_or(printed)
+                .trim()
                 .to_owned(),
             ..Message::default()
         };
@@ -468,6 +470,9 @@ fn system(line: &Obj<'_>, page: &mut Page<'_>) {
         }
         // Said by the last message already.
         "turn_duration" | "stop_hook_summary" => page.keep(&format!("system/{subtype}")),
-        other => page.unknown(&format!("system/{other}"), &[]),
+        other => match noted(other, line) {
+            Some(text) => page.note(&text, &[]),
+            None => page.unknown(&format!("system/{other}"), &[]),
+        },
     }
 }

@@ -154,7 +154,13 @@ fn what_a_command_makes_the_model_say_is_a_turn_of_its_own_and_what_a_stop_hook_
     let want = [
         ["turn_start one", "message one", "message one", "turn_end one"].as_slice(),
         &["message one", "message one"],
-        &["turn_start two", "message two", "message two", "message two", "turn_end two"],
+        &[
+            "turn_start two",
+            "message two",
+            "message two",
+            "message two",
+            "turn_end two",
+        ],
         &["turn_start three", "message three", "message three", "turn_end three"],
     ];
     assert_eq!(told, want.concat());
