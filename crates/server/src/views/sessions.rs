@@ -44,8 +44,10 @@ pub(super) const STALLED: &str = "stalled";
 
 /// Its end was told.
 const ENDED: i64 = 1;
+/// And that its program ended well.
+const WELL: i64 = 2;
 /// And that it had failed.
-const BROKEN: i64 = 2;
+const BROKEN: i64 = 3;
 
 /// One session, as `/api/sessions` shows it and as the table has it.
 #[derive(Clone, Debug, Serialize)]
@@ -106,7 +108,7 @@ pub(crate) struct Session {
     /// Whether several sources tell of it.
     #[serde(skip)]
     pub(super) mixed: bool,
-    /// [`ENDED`] once its end was told, [`BROKEN`] where that said that it failed.
+    /// 0, [`ENDED`], [`WELL`] or [`BROKEN`]: the most that is told of its end.
     #[serde(skip)]
     over: i64,
     /// The source that speaks.
@@ -254,15 +256,19 @@ impl Session {
     }
 
     /// Its end is told, by one source or by several.
-    pub(super) fn end(&mut self, at: Timestamp, failed: bool) {
-        self.over = self.over.max(if failed { BROKEN } else { ENDED });
-        let failed = self.over == BROKEN;
-        self.enter(if failed { "failed" } else { "done" }, at);
+    pub(super) fn end(&mut self, at: Timestamp, exit_code: Option<i64>) {
+        let told = match exit_code {
+            None => ENDED,
+            Some(0) => WELL,
+            Some(_) => BROKEN,
+        };
+        self.over = self.over.max(told);
+        self.enter(if self.over == BROKEN { "failed" } else { "done" }, at);
     }
 
-    /// How it has ended, as its last turn says.
-    pub(super) fn ended(&mut self, badly: bool) {
-        let failed = badly || self.over == BROKEN;
+    /// It has ended, and its last turn has failed or not: that says it where no exit code does.
+    pub(super) fn ended(&mut self, last_failed: bool) {
+        let failed = self.over == BROKEN || last_failed && self.over == ENDED;
         self.state = Cow::Borrowed(if failed { "failed" } else { "done" });
     }
 

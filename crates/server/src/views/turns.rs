@@ -202,10 +202,9 @@ pub(super) fn began_since(db: &Connection, session: i64, event: &Event) -> rusql
     Ok(later.filter_map(|row| row.started).min())
 }
 
-/// Whether the turn that began last went wrong.
-pub(super) fn last_has_failed(db: &Connection, session: i64) -> rusqlite::Result<bool> {
-    let last = join::newest(db, session)?.into_iter().max_by_key(|row| row.started);
-    Ok(last.is_some_and(|row| row.ok == Some(false)))
+/// The turn that began last.
+pub(super) fn last(db: &Connection, session: i64) -> rusqlite::Result<Option<Turn>> {
+    Ok(join::newest(db, session)?.into_iter().max_by_key(|row| row.started))
 }
 
 /// Begins a row at this event.
@@ -237,6 +236,10 @@ impl Turn {
     /// Whether it began after this, as another source than its own tells.
     pub(super) fn began_after(&self, event: &Event) -> bool {
         self.started.is_some_and(|started| started > event.timestamp) && !self.told_by(event.source.as_str())
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.ok == Some(false)
     }
 
     pub(super) const fn has_end(&self) -> bool {

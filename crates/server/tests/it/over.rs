@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::{World, lines};
 
 /// What a source tells at a second of the run.
-fn tell(source: &str, second: u32, kind: &str, turn: Option<&str>, data: Value) -> Value {
+fn tell(source: &str, second: u32, kind: &str, turn: Option<&str>, data: &Value) -> Value {
     let mut event = json!({
         "source": source, "type": kind, "data": data, "timestamp": format!("2026-11-20T09:00:{second:02}Z"),
     });
@@ -54,6 +54,7 @@ async fn how_a_session_has_ended_does_not_depend_on_who_tells_it_first() {
     for (ok, exit, state) in [
         (false, Some(1), "failed"),
         (false, None, "failed"),
+        (false, Some(0), "done"),
         (true, Some(1), "failed"),
         (true, Some(0), "done"),
         (true, None, "done"),
@@ -63,9 +64,15 @@ async fn how_a_session_has_ended_does_not_depend_on_who_tells_it_first() {
         let note = (!ok).then_some("it failed");
         let run = |source: &str, at: u32, end: Value| {
             vec![
-                tell(source, at, "turn_start", Some("p1"), json!({"body": "go"})),
-                tell(source, at + 10, "turn_end", Some("p1"), json!({"ok": ok, "note": note})),
-                tell(source, at + 20, "session_end", None, end),
+                tell(source, at, "turn_start", Some("p1"), &json!({"body": "go"})),
+                tell(
+                    source,
+                    at + 10,
+                    "turn_end",
+                    Some("p1"),
+                    &json!({"ok": ok, "note": note}),
+                ),
+                tell(source, at + 20, "session_end", None, &end),
             ]
         };
         for (session, turns, _) in told(&world, &run("a", 1, knows), &run("b", 2, json!({}))).await {
@@ -79,14 +86,14 @@ async fn how_a_session_has_ended_does_not_depend_on_who_tells_it_first() {
 async fn a_session_that_goes_on_after_its_end_is_judged_anew() {
     let world = World::start().await;
     let failed = [
-        tell("a", 1, "turn_start", Some("p1"), json!({"body": "go"})),
-        tell("a", 2, "turn_end", Some("p1"), json!({"ok": false})),
-        tell("a", 3, "session_end", None, json!({"exit_code": 1})),
+        tell("a", 1, "turn_start", Some("p1"), &json!({"body": "go"})),
+        tell("a", 2, "turn_end", Some("p1"), &json!({"ok": false})),
+        tell("a", 3, "session_end", None, &json!({"exit_code": 1})),
     ];
     let again = [
-        tell("b", 4, "turn_start", Some("p2"), json!({"body": "again"})),
-        tell("b", 5, "turn_end", Some("p2"), json!({"ok": true})),
-        tell("b", 6, "session_end", None, json!({})),
+        tell("b", 4, "turn_start", Some("p2"), &json!({"body": "again"})),
+        tell("b", 5, "turn_end", Some("p2"), &json!({"ok": true})),
+        tell("b", 6, "session_end", None, &json!({})),
     ];
     let all = [failed, again].concat();
     let (session, ..) = &told(&world, &all, &[]).await[0];
@@ -98,13 +105,13 @@ async fn a_turn_that_is_told_late_is_closed_by_what_came_after_it() {
     let world = World::start().await;
     // One source knows of the start alone of a turn that the other has not heard of.
     let whole = [
-        tell("a", 10, "turn_start", Some("p2"), json!({"body": "two"})),
-        tell("a", 11, "turn_end", Some("p2"), json!({"ok": true})),
-        tell("a", 20, "session_end", None, json!({})),
+        tell("a", 10, "turn_start", Some("p2"), &json!({"body": "two"})),
+        tell("a", 11, "turn_end", Some("p2"), &json!({"ok": true})),
+        tell("a", 20, "session_end", None, &json!({})),
     ];
     let late = [
-        tell("b", 1, "turn_start", Some("p1"), json!({"body": "one"})),
-        tell("b", 10, "turn_start", Some("p2"), json!({"body": "two"})),
+        tell("b", 1, "turn_start", Some("p1"), &json!({"body": "one"})),
+        tell("b", 10, "turn_start", Some("p2"), &json!({"body": "two"})),
     ];
     for (session, turns, _) in told(&world, &whole, &late).await {
         assert_eq!((turns.len(), &session["state"]), (2, &json!("done")), "{session}");
@@ -126,14 +133,14 @@ async fn a_calls_parent_is_the_call_and_not_the_subagents_id() {
                 1,
                 "tool_call_start",
                 Some("p1"),
-                json!({"tool": "Agent", "tool_call_id": "c1"}),
+                &json!({"tool": "Agent", "tool_call_id": "c1"}),
             ),
             tell(
                 source,
                 2,
                 "tool_call_start",
                 Some("p1"),
-                json!({"tool": "Bash", "tool_call_id": "c2", "parent_tool_call_id": parent}),
+                &json!({"tool": "Bash", "tool_call_id": "c2", "parent_tool_call_id": parent}),
             ),
         ]
     };
@@ -146,20 +153,20 @@ async fn a_calls_parent_is_the_call_and_not_the_subagents_id() {
 #[tokio::test]
 async fn what_is_said_of_an_error_is_no_result() {
     let world = World::start().await;
-    let start = tell("a", 1, "turn_start", Some("p1"), json!({"body": "go"}));
+    let start = tell("a", 1, "turn_start", Some("p1"), &json!({"body": "go"}));
     let said = tell(
         "a",
         2,
         "message",
         Some("p1"),
-        json!({"role": "assistant", "content": "the API\n failed"}),
+        &json!({"role": "assistant", "content": "the API\n failed"}),
     );
     let end = tell(
         "b",
         3,
         "turn_end",
         Some("p1"),
-        json!({"ok": false, "note": "the API failed"}),
+        &json!({"ok": false, "note": "the API failed"}),
     );
     for (_, turns, _) in told(&world, &[start, said], &[end]).await {
         assert_eq!(turns[0]["note"], "the API failed");

@@ -13,16 +13,16 @@ impl Entry<'_> {
         tools::close_session(self.db, self.session.n, event)?;
         approvals::session_ended(self.db, self.session.n, event)?;
         runs::session_ended(self.db, self.session.n, event)?;
-        self.session.end(event.timestamp, body.exit_code.unwrap_or(0) != 0);
+        self.session.end(event.timestamp, body.exit_code.map(i64::from));
         self.settle()
     }
 
-    /// A session that is over has failed when a source says so, or when its last turn has, which may be told after the end.
+    /// A session that is over has failed as its exit code says; where none is told, when its last turn has, which may be told after the end.
     pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
         if self.session.is_over() {
             self.put_back()?;
-            let failed = turns::last_has_failed(self.db, self.session.n)?;
-            self.session.ended(failed);
+            let last = turns::last(self.db, self.session.n)?;
+            self.session.ended(last.is_some_and(|turn| turn.has_failed()));
         }
         Ok(())
     }
