@@ -17,13 +17,15 @@ mod system;
 mod tasks;
 pub(crate) mod transcript;
 
+use std::collections::VecDeque;
+
 pub(crate) use blocks::failure;
 use turnwire_proto::{Kind, StatusChanged, ToolProgress, Usage};
 
 use crate::{
     Adapter, Context,
     reader::{Reader, Vendor},
-    scribe::Page,
+    scribe::{Page, Turn},
     view::Obj,
 };
 
@@ -43,6 +45,10 @@ struct Claude {
     billed: Vec<(String, Usage)>,
     /// What `total_cost_usd` was then.
     cost: f64,
+    /// The newest turn has had its `init`.
+    begun: bool,
+    /// Turns that go on being open while others have begun, oldest first: results come in their order.
+    owed: VecDeque<Turn>,
     /// The main agent's model, and what its last request had in its context.
     context: Option<(String, u64)>,
 }
@@ -92,6 +98,14 @@ impl Vendor for Claude {
 
     fn ending(&mut self, page: &mut Page<'_>) {
         self.end_tasks(page);
+        let mut newest = None;
+        while let Some(turn) = self.owed.pop_front() {
+            newest = page.scribe.take_up(turn).or(newest);
+            page.give_up_turn("the output ended before this turn's result");
+        }
+        if let Some(turn) = newest {
+            page.scribe.take_up(turn);
+        }
     }
 }
 

@@ -222,6 +222,16 @@ impl Scribe {
         ))
     }
 
+    /// Leaves the open turn to the caller, who must take it up again. What the caller of the adapter began stays open.
+    pub(crate) fn set_aside(&mut self) -> Option<Turn> {
+        self.turn.take_if(|turn| !turn.prompted)
+    }
+
+    /// Makes this the open turn again; returns the one that was.
+    pub(crate) const fn take_up(&mut self, turn: Turn) -> Option<Turn> {
+        self.turn.replace(turn)
+    }
+
     pub(crate) fn turn(&mut self) -> Option<&mut Turn> {
         self.turn.as_mut()
     }
@@ -246,6 +256,11 @@ impl Scribe {
 impl Turn {
     pub(crate) fn id(&self) -> &Name {
         &self.id
+    }
+
+    /// The last error that was told in it.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 
     pub(crate) const fn is_prompted(&self) -> bool {

@@ -182,6 +182,9 @@ fn user_block(block: &RawValue, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
 
 fn user_text(text: &str, line: &Obj<'_>, page: &mut Page<'_>) {
     let parent = parent(line);
+    if parent.is_none() && (is_interruption(text) || is_output(text)) {
+        return page.note(text, &[]);
+    }
     // What the program says in the user's place (a summary, a hook's word) is not the user's.
     let own = line.yes("isSynthetic") || line.yes("is_meta") || line.yes("isMeta");
     if parent.is_none() && !own && page.scribe.turn().is_none() {
@@ -224,7 +227,11 @@ fn tool_result(block: &Obj<'_>, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
     let error = failed.then(|| match content_text(block).as_deref() {
         _ if rejected => "denied".to_owned(),
         _ if fate.is_some() => fate.unwrap_or_default(),
-        _ if interrupted => "interrupted".to_owned(),
+        _ if interrupted => INTERRUPTED.to_owned(),
+        // Nobody was asked: what ran was stopped.
+        Some(_) if meta.is("non_execution_kind", "user-rejected") && permission.get("decision").is_none() => {
+            INTERRUPTED.to_owned()
+        }
         Some(text) => failure(text),
         None => "error".to_owned(),
     });
@@ -249,6 +256,19 @@ fn content_text(block: &Obj<'_>) -> Option<String> {
         .or_else(|| block.objects("content").iter().find_map(|part| part.text("text")))
 }
 
+/// The word for what a person has stopped.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
+/// What the program says in the user's place when a person has stopped it.
+pub(super) fn is_interruption(text: &str) -> bool {
+    text.starts_with("[Request interrupted")
+}
+
+/// What a command of the program's own printed, which is said in the user's place.
+pub(super) fn is_output(text: &str) -> bool {
+    text.starts_with("<local-command-") || text.starts_with("<bash-")
+}
+
 /// The word for a failure by what the program says of it.
 pub(crate) fn failure(text: &str) -> String {
     if let Some(code) = text.strip_prefix("Exit code ") {
@@ -257,8 +277,8 @@ pub(crate) fn failure(text: &str) -> String {
             return format!("exit {digits}");
         }
     }
-    if text.starts_with("[Request interrupted") {
-        return "interrupted".to_owned();
+    if is_interruption(text) || text.contains("this call was stopped while running") {
+        return INTERRUPTED.to_owned();
     }
     if text.starts_with("The user doesn't want") {
         return "denied".to_owned();

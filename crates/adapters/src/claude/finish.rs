@@ -2,7 +2,7 @@
 
 use turnwire_proto::{Kind, Message, TurnEnd, Usage};
 
-use super::Claude;
+use super::{Claude, blocks::INTERRUPTED};
 use crate::{
     scribe::{Page, add, less, money, nothing, since},
     view::{Obj, string},
@@ -10,6 +10,16 @@ use crate::{
 
 impl Claude {
     pub(super) fn result(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
+        // Results come in the order of their turns.
+        let newer = self.owed.pop_front().and_then(|turn| page.scribe.take_up(turn));
+        self.begun = newer.is_some();
+        self.result_of(line, page);
+        if let Some(turn) = newer {
+            page.scribe.take_up(turn);
+        }
+    }
+
+    fn result_of(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
         page.ensure_turn();
         let subtype = line.text("subtype").unwrap_or_else(|| "success".to_owned());
         let ok = subtype == "success" && !line.yes("is_error");
@@ -60,7 +70,12 @@ impl Claude {
                 .map(|(model, total)| (model.clone(), self.gained(model, total)))
                 .collect(),
         };
-        let turn = if turn.is_empty() { whole(line) } else { turn };
+        // Where models say what they have used in all, one that has used nothing since is told as none.
+        let turn = if turn.is_empty() && totals.is_empty() {
+            whole(line)
+        } else {
+            turn
+        };
         let mut told = std::mem::take(&mut self.live);
         let mut left = Vec::new();
         for (model, used) in turn {
@@ -188,6 +203,10 @@ fn remark(line: &Obj<'_>) -> Option<String> {
 fn failure(subtype: &str, line: &Obj<'_>, page: &mut Page<'_>) -> String {
     let errors: Vec<_> = line.list("errors").into_iter().filter_map(string).collect();
     let terminal = line.text("terminal_reason");
+    // `aborted_tools`, `aborted_streaming`: a person has stopped it, which is no error of the program's.
+    if subtype == "error_during_execution" && terminal.as_deref().is_some_and(|why| why.starts_with("aborted")) {
+        return INTERRUPTED.to_owned();
+    }
     let text = match (errors.is_empty(), line.text("result")) {
         (false, _) => errors.join("; "),
         (true, Some(result)) => result,

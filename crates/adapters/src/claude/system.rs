@@ -8,6 +8,9 @@ use crate::{
     view::{Obj, string},
 };
 
+/// Turns that wait for their result at once; beyond it they are taken for one.
+const OWED: usize = 64;
+
 /// Subtypes that say something to a person, and the field that says it.
 const NOTES: &[(&str, &str)] = &[
     ("code_change_published", "url"),
@@ -25,6 +28,13 @@ const NOTES: &[(&str, &str)] = &[
     ("vcs_state_changed", "branch"),
     ("worker_shutting_down", "reason"),
 ];
+
+/// What a subtype says to a person, if it is one that does.
+pub(super) fn noted(subtype: &str, line: &Obj<'_>) -> Option<String> {
+    let (name, field) = NOTES.iter().find(|(name, _)| *name == subtype)?;
+    let what = line.text(field).map(|text| format!(": {text}")).unwrap_or_default();
+    Some(format!("{}{what}", name.replace('_', " ")))
+}
 
 impl Claude {
     pub(super) fn system(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
@@ -73,11 +83,8 @@ impl Claude {
                 };
                 page.note(&format!("background tasks: {names}"), &[]);
             }
-            other => match NOTES.iter().find(|(name, _)| *name == other) {
-                Some((name, field)) => {
-                    let what = line.text(field).map(|text| format!(": {text}")).unwrap_or_default();
-                    page.note(&format!("{}{what}", name.replace('_', " ")), &[]);
-                }
+            other => match noted(other, line) {
+                Some(text) => page.note(&text, &[]),
                 None => page.unknown(&format!("system/{other}"), &[]),
             },
         }
@@ -121,6 +128,10 @@ impl Claude {
             page.start_session(body, &more);
         }
         self.model = model.or_else(|| self.model.take());
+        // What has ended in the background begins a turn before the result of the last one is printed.
+        if std::mem::replace(&mut self.begun, true) && self.owed.len() < OWED {
+            self.owed.extend(page.scribe.set_aside());
+        }
         if page.scribe.turn().is_none() {
             page.start_turn(None);
         } else {

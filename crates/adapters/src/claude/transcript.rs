@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use turnwire_proto::{Empty, Json, Kind, Message, Name, SessionStart, Timestamp, TurnEnd, Usage};
 
 use super::{
-    blocks::{Said, failure},
+    blocks::{INTERRUPTED, Said, failure, is_interruption, is_output},
     finish::tokens,
+    system::noted,
 };
 use crate::{
     Adapter, Context, Subagent,
@@ -46,6 +47,10 @@ struct Transcript {
     agents: u64,
     pending: Option<Pending>,
     told: VecDeque<String>,
+    /// The turn of a command that the program runs itself: it ends with what that prints.
+    command: Option<Name>,
+    /// The first line's time, where the file begins with what waits in the queue.
+    queued: Option<Timestamp>,
 }
 
 /// The newest message of the model.
@@ -74,6 +79,11 @@ impl Vendor for Transcript {
         }
         page.at(line.time("timestamp"));
         let kind = line.text("type").unwrap_or_default();
+        if kind == "queue-operation" {
+            self.queued = self.queued.or_else(|| line.time("timestamp"));
+        } else if self.is_forked(line) {
+            return page.keep("forked");
+        }
         if kind != "assistant" {
             self.rest(page);
         }
@@ -81,6 +91,9 @@ impl Vendor for Transcript {
         match kind.as_str() {
             "user" => self.user(line, page),
             "assistant" => self.assistant(line, page),
+            "system"
+                if line.is("subtype", "local_command")
+                    && self.printed(&line.text("content").unwrap_or_default(), page) => {}
             "system" => system(line, page),
             "summary" => page.note(&line.text("summary").unwrap_or_default(), &[]),
             // What the program keeps for itself.
@@ -118,6 +131,12 @@ impl Vendor for Transcript {
 }
 
 impl Transcript {
+    /// Whether the line was copied from the session that this one was forked from: it is older than what began the file.
+    fn is_forked(&self, line: &Obj<'_>) -> bool {
+        let at = line.time("timestamp");
+        line.get("uuid").is_some() && self.queued.zip(at).is_some_and(|(queued, at)| at < queued)
+    }
+
     /// The session's start, or the subagent's, by the first line that knows its surroundings.
     fn begin(&mut self, line: &Obj<'_>, page: &mut Page<'_>) {
         if line.yes("isSidechain") {
@@ -247,7 +266,9 @@ impl Transcript {
         self.count(page);
         page.aside_at(at, |page| {
             self.end_agent(page);
-            self.end_turn(!failed, failed.then(|| "the API failed".to_owned()), None, page);
+            let told = page.scribe.turn().and_then(|turn| turn.error()).map(str::to_owned);
+            let note = failed.then(|| told.unwrap_or_else(|| "the API failed".to_owned()));
+            self.end_turn(!failed, note, None, page);
         });
     }
 
@@ -307,22 +328,50 @@ impl Transcript {
         true
     }
 
+    /// Takes what a command of the program's own has printed, if that is what it is: it ends the command's turn.
+    fn printed(&mut self, text: &str, page: &mut Page<'_>) -> bool {
+        let printed = text.strip_prefix("<local-command-stdout>");
+        let (Some(printed), Some(turn)) = (printed, &self.command) else {
+            return false;
+        };
+        if page.scribe.turn().map(|open| open.id()) != Some(turn) {
+            return false;
+        }
+        self.command = None;
+        let body = Message {
+            role: "assistant".to_owned(),
+            content: printed
+                .strip_suffix("</local-command-stdout>")
+                .unwrap_or(printed)
+                .trim()
+                .to_owned(),
+            ..Message::default()
+        };
+        page.tell(Kind::MESSAGE, &body);
+        page.aside(|page| self.end_turn(true, None, None, page));
+        true
+    }
+
     fn user_text(&mut self, text: &str, line: &Obj<'_>, page: &mut Page<'_>) {
         let parent = self.parent(line);
         let own = line.yes("isMeta") || line.yes("isCompactSummary");
-        if parent.is_none() && text.starts_with("[Request interrupted") {
+        if parent.is_none() && is_interruption(text) {
             page.note(text, &[]);
-            return page.aside(|page| self.end_turn(false, Some("interrupted".to_owned()), None, page));
+            return page.aside(|page| self.end_turn(false, Some(INTERRUPTED.to_owned()), None, page));
         }
+        if parent.is_none() && !own && self.printed(text, page) {
+            return;
+        }
+        let own_command = text.starts_with("<command-name>");
+        let typed = typed(text);
+        let text = typed.as_deref().unwrap_or(text);
         let named = line.str("promptId").as_deref().and_then(Name::lossy);
         let open = page.scribe.turn().map(|turn| turn.id().clone());
         let working = open.is_some();
         let current = open.or_else(|| page.scribe.label.clone());
         let same = named.is_some() && current == named;
-        // A command of the program's own, and what it printed, ask nothing of the model by themselves.
-        let command = ["<local-command-", "<command-name>", "<bash-"]
-            .iter()
-            .any(|it| text.starts_with(it));
+        // What a command of the program's own printed asks nothing of the model by itself.
+        let command = is_output(text);
         let id = line.text("promptId").or_else(|| line.text("uuid"));
         if parent.is_none() && (own || command) && !same && !working {
             // Should the model answer it all the same, it is not the turn before that goes on.
@@ -336,7 +385,9 @@ impl Transcript {
             page.scribe.label = None;
             self.count(page);
             page.scribe.next_turn = id;
-            return page.start_turn(Some(text.to_owned()));
+            page.start_turn(Some(text.to_owned()));
+            self.command = page.scribe.turn().filter(|_| own_command).map(|turn| turn.id().clone());
+            return;
         }
         let body = Message {
             role: if own { "system" } else { "user" }.to_owned(),
@@ -347,6 +398,19 @@ impl Transcript {
         };
         page.tell(Kind::MESSAGE, &body);
     }
+}
+
+/// What a person has typed to run a command, which stands in tags.
+fn typed(text: &str) -> Option<String> {
+    if !text.starts_with("<command-") {
+        return None;
+    }
+    let part = |tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        Some(rest.split_once(&format!("</{tag}>"))?.0.trim())
+    };
+    let arguments = part("command-args").unwrap_or_default();
+    Some(format!("{} {arguments}", part("command-name")?).trim_end().to_owned())
 }
 
 fn tool_result(block: &Obj<'_>, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
@@ -362,7 +426,11 @@ fn tool_result(block: &Obj<'_>, line: &Obj<'_>, page: &mut Page<'_>) -> bool {
         .or_else(|| block.objects("content").iter().find_map(|part| part.text("text")));
     let error = failed.then(|| match text.as_deref() {
         _ if permission.is("decision", "reject") => "denied".to_owned(),
-        _ if interrupted => "interrupted".to_owned(),
+        _ if interrupted => INTERRUPTED.to_owned(),
+        // Nobody was asked: what ran was stopped.
+        Some(_) if line.is("toolDenialKind", "user-rejected") && permission.get("decision").is_none() => {
+            INTERRUPTED.to_owned()
+        }
         Some(text) => failure(text),
         None => "error".to_owned(),
     });
@@ -402,6 +470,9 @@ fn system(line: &Obj<'_>, page: &mut Page<'_>) {
         }
         // Said by the last message already.
         "turn_duration" | "stop_hook_summary" => page.keep(&format!("system/{subtype}")),
-        other => page.unknown(&format!("system/{other}"), &[]),
+        other => match noted(other, line) {
+            Some(text) => page.note(&text, &[]),
+            None => page.unknown(&format!("system/{other}"), &[]),
+        },
     }
 }

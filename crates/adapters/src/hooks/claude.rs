@@ -233,9 +233,15 @@ impl Call<'_> {
     }
 
     fn stop_failure(&self, sheet: &mut Sheet<'_>) {
-        self.said(sheet);
         let (error, details) = (self.text("error"), self.hook.text("error_details"));
-        let message = details.map_or_else(|| error.clone(), |details| format!("{error}: {details}"));
+        // The last message is not the model's: it is what the program says of the error.
+        let message = self
+            .hook
+            .text("last_assistant_message")
+            .unwrap_or_else(|| match details {
+                Some(details) => format!("{error}: {details}"),
+                None => error,
+            });
         let body = ErrorBody {
             component: "api".to_owned(),
             message: message.clone(),

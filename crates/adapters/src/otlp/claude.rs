@@ -4,6 +4,7 @@
 //! - `event.name` has no prefix; numbers and booleans come as strings in some events and as such in others.
 //! - `prompt.id` is the turn's, `tool_use_id` the call's, `request_id` that of a request to the model.
 //! - A turn's end is not told. Prompts and answers are `<REDACTED>` unless the agent is told to send them.
+//! - What a subagent does has `agent_id`; which call started it is not told, so that id is the parent, as in hooks.
 //! - `tool_decision` comes before the tool runs: an accepted one is its start, a rejected one its end, for it has no result.
 
 use turnwire_proto::{
@@ -104,7 +105,7 @@ fn answer(attrs: &Attrs<'_>, page: &mut Page<'_>) {
         content,
         message_id: attrs.text("message.uuid"),
         model: attrs.text("model"),
-        parent_tool_call_id: None,
+        parent_tool_call_id: attrs.text("agent_id"),
     };
     page.write(Kind::MESSAGE, &body, &[("request_id", attrs.json("request_id"))]);
 }
@@ -160,7 +161,7 @@ fn decision(attrs: &Attrs<'_>, page: &mut Page<'_>) {
             tool,
             tool_call_id,
             arguments: None,
-            parent_tool_call_id: None,
+            parent_tool_call_id: attrs.text("agent_id"),
         };
         page.write(Kind::TOOL_CALL_START, &body, &more);
     } else {
@@ -169,6 +170,7 @@ fn decision(attrs: &Attrs<'_>, page: &mut Page<'_>) {
             tool_call_id,
             success: false,
             error: Some("denied".to_owned()),
+            parent_tool_call_id: attrs.text("agent_id"),
             ..ToolCall::default()
         };
         page.write(Kind::TOOL_CALL, &body, &more);
@@ -191,7 +193,7 @@ fn result(attrs: &Attrs<'_>, page: &mut Page<'_>) {
                 .first(&["error", "error_type"])
                 .unwrap_or_else(|| "failed".to_owned())
         }),
-        parent_tool_call_id: None,
+        parent_tool_call_id: attrs.text("agent_id"),
     };
     let more = [
         ("arguments", attrs.inner("tool_input")),

@@ -18,6 +18,8 @@ mod claude_hooks;
 #[cfg(test)]
 mod claude_joined;
 #[cfg(test)]
+mod claude_scenarios;
+#[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
 mod cutting;

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 pub(crate) enum Reply {
     /// It asks for a tool.
     Tool { name: &'static str, input: Value },
+    /// It asks for several at once, each with its id.
+    Tools(Vec<(&'static str, &'static str, Value)>),
     /// It has done.
     Text(&'static str),
     /// It says the first half, and the second when the gate is opened.
@@ -221,17 +223,29 @@ fn stream(asked: &Value, model: &Model, writer: &mut impl Write) -> Option<()> {
         return whole(status, &error, false, writer);
     }
     let number = asked["messages"].as_array().map_or(0, Vec::len);
-    let text_block = json!({"type": "text", "text": ""});
-    let text = |text: &str| json!({"type": "text_delta", "text": text});
-    let (block, deltas, gate, stop) = match &reply {
-        Reply::Halves(first, second, gate) => (text_block, vec![text(first), text(second)], Some(gate), "end_turn"),
+    let said = |pieces: &[&str]| {
+        let deltas = pieces.iter().map(|text| json!({"type": "text_delta", "text": text}));
+        (json!({"type": "text", "text": ""}), deltas.collect::<Vec<_>>())
+    };
+    let called = |id: &str, name: &str, input: &Value| {
+        let delta = json!({"type": "input_json_delta", "partial_json": input.to_string()});
+        (
+            json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
+            vec![delta],
+        )
+    };
+    let (blocks, gate, stop) = match &reply {
+        Reply::Halves(first, second, gate) => (vec![said(&[first, second])], Some(gate), "end_turn"),
         Reply::Tool { name, input } => (
-            json!({"type": "tool_use", "id": format!("toolu_{number:04}"), "name": name, "input": {}}),
-            vec![json!({"type": "input_json_delta", "partial_json": input.to_string()})],
+            vec![called(&format!("toolu_{number:04}"), name, input)],
             None,
             "tool_use",
         ),
-        Reply::Text(said) => (text_block, vec![text(said)], None, "end_turn"),
+        Reply::Tools(calls) => {
+            let blocks = calls.iter().map(|(id, name, input)| called(id, name, input));
+            (blocks.collect(), None, "tool_use")
+        }
+        Reply::Text(text) => (vec![said(&[text])], None, "end_turn"),
         Reply::Error(..) => return None,
     };
     let message = json!({
@@ -243,20 +257,18 @@ fn stream(asked: &Value, model: &Model, writer: &mut impl Write) -> Option<()> {
         .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         .ok()?;
     event(&json!({"type": "message_start", "message": message}), writer)?;
-    event(
-        &json!({"type": "content_block_start", "index": 0, "content_block": block}),
-        writer,
-    )?;
-    for (n, delta) in deltas.iter().enumerate() {
-        if let (1, Some(gate)) = (n, gate) {
-            gate.pass();
+    for (index, (block, deltas)) in blocks.iter().enumerate() {
+        let begin = json!({"type": "content_block_start", "index": index, "content_block": block});
+        event(&begin, writer)?;
+        for (n, delta) in deltas.iter().enumerate() {
+            if let (1, Some(gate)) = (n, gate) {
+                gate.pass();
+            }
+            let piece = json!({"type": "content_block_delta", "index": index, "delta": delta});
+            event(&piece, writer)?;
         }
-        event(
-            &json!({"type": "content_block_delta", "index": 0, "delta": delta}),
-            writer,
-        )?;
+        event(&json!({"type": "content_block_stop", "index": index}), writer)?;
     }
-    event(&json!({"type": "content_block_stop", "index": 0}), writer)?;
     let end = json!({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null}, "usage": {"output_tokens": 20}});
     event(&end, writer)?;
     event(&json!({"type": "message_stop"}), writer)?;

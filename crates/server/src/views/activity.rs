@@ -3,13 +3,14 @@
 //!
 //! The log's order is taken as it is: an end may come before its start, twice, or never. No event is an error.
 
+mod over;
+
 use std::collections::HashMap;
 
 use rusqlite::Transaction;
 use turnwire_proto::{
-    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionEnd,
-    SessionRenamed, SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState,
-    Usage,
+    ApprovalDecision, ApprovalRequest, ErrorBody, Event, Kind, Message, ModelChanged, Note, Seq, SessionRenamed,
+    SessionStart, StatusChanged, Timestamp, ToolCall, ToolCallStart, TurnEnd, TurnStart, TurnState, Usage,
 };
 
 use super::{
@@ -361,7 +362,9 @@ impl Entry<'_> {
                 self.session.unread = i64::try_from(body.unread).unwrap_or_default();
             }
             self.close_others(event, Some(place), NEXT_TURN)?;
-            if !is_past {
+            if is_past {
+                self.overtaken(event)?;
+            } else {
                 self.session.enter(THINKING, event.timestamp);
             }
         }
@@ -431,7 +434,7 @@ impl Entry<'_> {
             self.session
                 .enter(if body.ok { IDLE } else { "failed" }, event.timestamp);
         }
-        Ok(())
+        self.settle()
     }
 
     /// Closes every open turn but one. The one in hand stays in hand.
@@ -457,18 +460,6 @@ impl Entry<'_> {
     fn leave_turn(&self, place: Seq, event: &Event) -> rusqlite::Result<()> {
         tools::close_turn(self.db, self.session.n, place, event)?;
         approvals::turn_ended(self.db, self.session.n, place, event)
-    }
-
-    fn session_end(&mut self, event: &Event, body: &SessionEnd) -> rusqlite::Result<()> {
-        self.hold(None)?;
-        self.close_others(event, None, SESSION_END)?;
-        tools::close_session(self.db, self.session.n, event)?;
-        approvals::session_ended(self.db, self.session.n, event)?;
-        runs::session_ended(self.db, self.session.n, event)?;
-        let failed = body.exit_code.unwrap_or(0) != 0;
-        self.session
-            .enter(if failed { "failed" } else { "done" }, event.timestamp);
-        Ok(())
     }
 
     fn status(&mut self, event: &Event, body: &StatusChanged) -> rusqlite::Result<()> {

@@ -22,7 +22,7 @@ pub(super) fn tables() -> String {
             n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
             title TEXT, agent TEXT, source TEXT NOT NULL, model TEXT, state TEXT NOT NULL, since INTEGER NOT NULL,
             state_by TEXT NOT NULL DEFAULT '', last_text TEXT, said INTEGER,
-            said_by TEXT NOT NULL DEFAULT '', mixed INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+            said_by TEXT NOT NULL DEFAULT '', mixed INTEGER NOT NULL DEFAULT 0, over INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL, last_activity INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
             events INTEGER NOT NULL DEFAULT 0, turns INTEGER NOT NULL DEFAULT 0, tool_calls INTEGER NOT NULL DEFAULT 0,
             tool_failures INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, unread INTEGER NOT NULL DEFAULT 0,
             context_tokens INTEGER, context_window INTEGER, alive INTEGER NOT NULL, alive_seq INTEGER NOT NULL, {}
@@ -41,6 +41,13 @@ pub(super) const RUNNING: &str = "running_tool";
 
 /// It works on a turn, and nothing was heard of it for long.
 pub(super) const STALLED: &str = "stalled";
+
+/// Its end was told.
+const ENDED: i64 = 1;
+/// And that its program ended well.
+const WELL: i64 = 2;
+/// And that it had failed.
+const BROKEN: i64 = 3;
 
 /// One session, as `/api/sessions` shows it and as the table has it.
 #[derive(Clone, Debug, Serialize)]
@@ -101,6 +108,9 @@ pub(crate) struct Session {
     /// Whether several sources tell of it.
     #[serde(skip)]
     pub(super) mixed: bool,
+    /// 0, [`ENDED`], [`WELL`] or [`BROKEN`]: the most that is told of its end.
+    #[serde(skip)]
+    over: i64,
     /// The source that speaks.
     #[serde(skip)]
     teller: String,
@@ -108,7 +118,7 @@ pub(crate) struct Session {
 
 const COLUMNS: &str = "n, id, title, agent, source, model, state, since, last_text, started, last_activity, events, turns, tool_calls,
     tool_failures, errors, unread, context_tokens, context_window, first_seq, last_seq, input_tokens, output_tokens, cache_read,
-    cache_creation, cost_usd, alive, alive_seq, state_by, said, said_by, mixed";
+    cache_creation, cost_usd, alive, alive_seq, state_by, said, said_by, mixed, over";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let used = Used::read(row, 21)?;
@@ -147,6 +157,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         said: row.get(29)?,
         said_by: row.get(30)?,
         mixed: row.get(31)?,
+        over: row.get(32)?,
         teller: String::new(),
     })
 }
@@ -235,10 +246,39 @@ impl Session {
 
     /// It is in this state; since now, if it was not before.
     pub(super) fn enter(&mut self, state: &'static str, since: Timestamp) {
+        if !matches!(state, "done" | "failed") {
+            self.over = 0;
+        }
         if self.state != state {
             (self.state, self.since) = (Cow::Borrowed(state), since);
             self.teller.clone_into(&mut self.state_by);
         }
+    }
+
+    /// Its end is told, by one source or by several.
+    pub(super) fn end(&mut self, at: Timestamp, exit_code: Option<i64>) {
+        let told = match exit_code {
+            None => ENDED,
+            Some(0) => WELL,
+            Some(_) => BROKEN,
+        };
+        self.over = self.over.max(told);
+        self.enter(if self.over == BROKEN { "failed" } else { "done" }, at);
+    }
+
+    /// It has ended, and its last turn has failed or not: that says it where no exit code does.
+    pub(super) fn ended(&mut self, last_failed: bool) {
+        let failed = self.over == BROKEN || last_failed && self.over == ENDED;
+        self.state = Cow::Borrowed(if failed { "failed" } else { "done" });
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.over != 0
+    }
+
+    /// When its end was.
+    pub(super) fn over_since(&self) -> Option<Timestamp> {
+        self.is_over().then_some(self.since)
     }
 
     /// Whether a source tells what was before the state that another one has told: it changes nothing any more.
@@ -260,6 +300,7 @@ impl Session {
     /// The same for a state that an agent has named. What is no word is passed over.
     pub(super) fn enter_named(&mut self, state: &str, since: Timestamp) {
         if self.state != state && Kind::new(state).is_ok() {
+            self.over = 0;
             (self.state, self.since) = (Cow::Owned(state.to_owned()), since);
             self.teller.clone_into(&mut self.state_by);
         }
@@ -274,7 +315,8 @@ impl Session {
             "UPDATE sessions SET title = ?2, agent = ?3, model = ?4, state = ?5, since = ?6, last_text = ?7, last_activity = ?8,
                 last_seq = ?9, events = ?10, turns = ?11, tool_calls = ?12, tool_failures = ?13, errors = ?14, unread = ?15,
                 context_tokens = ?16, context_window = ?17, input_tokens = ?18, output_tokens = ?19, cache_read = ?20,
-                cache_creation = ?21, cost_usd = ?22, alive = ?23, alive_seq = ?24, state_by = ?25, said = ?26, said_by = ?27, mixed = ?28
+                cache_creation = ?21, cost_usd = ?22, alive = ?23, alive_seq = ?24, state_by = ?25, said = ?26, said_by = ?27, mixed = ?28,
+                over = ?29
              WHERE n = ?1",
         )?;
         update.execute(params![
@@ -306,6 +348,7 @@ impl Session {
             self.said,
             self.said_by,
             self.mixed,
+            self.over,
         ])?;
         Ok(())
     }

@@ -195,6 +195,18 @@ pub(super) fn others_open(db: &Connection, session: i64, but: Option<Seq>) -> ru
         .collect()
 }
 
+/// When the first turn began that another source has told of, after this event.
+pub(super) fn began_since(db: &Connection, session: i64, event: &Event) -> rusqlite::Result<Option<Timestamp>> {
+    let is_later = |row: &Turn| row.began_after(event);
+    let later = join::newest(db, session)?.into_iter().filter(is_later);
+    Ok(later.filter_map(|row| row.started).min())
+}
+
+/// The turn that began last.
+pub(super) fn last(db: &Connection, session: i64) -> rusqlite::Result<Option<Turn>> {
+    Ok(join::newest(db, session)?.into_iter().max_by_key(|row| row.started))
+}
+
 /// Begins a row at this event.
 pub(super) fn insert(db: &Transaction<'_>, session: i64, event: &Event) -> rusqlite::Result<Turn> {
     let turn_id = event.turn_id.as_ref().map(|id| id.as_str().to_owned());
@@ -224,6 +236,10 @@ impl Turn {
     /// Whether it began after this, as another source than its own tells.
     pub(super) fn began_after(&self, event: &Event) -> bool {
         self.started.is_some_and(|started| started > event.timestamp) && !self.told_by(event.source.as_str())
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.ok == Some(false)
     }
 
     pub(super) const fn has_end(&self) -> bool {
@@ -352,9 +368,13 @@ impl Turn {
 
     /// Closes it without an end of its own.
     pub(super) fn close(&mut self, event: &Event, note: &str) {
-        (self.ended, self.ok, self.note) = (Some(event.timestamp), Some(false), Some(note.to_owned()));
+        self.close_at(event.timestamp, event.seq, note);
+    }
+
+    pub(super) fn close_at(&mut self, at: Timestamp, seq: Seq, note: &str) {
+        (self.ended, self.ok, self.note) = (Some(at), Some(false), Some(note.to_owned()));
         self.changed = true;
-        self.last_seq = self.last_seq.max(event.seq);
+        self.last_seq = self.last_seq.max(seq);
         self.measure();
     }
 
@@ -484,6 +504,11 @@ fn whole(db: &Connection, mut turn: Turn, session_id: &str) -> rusqlite::Result<
     session_id.clone_into(&mut turn.session_id);
     let (tools, last) = tools::uses(db, turn.first_seq)?;
     turn.tools = tools;
+    // What is said of an error is no answer, whichever source took it for one.
+    let is_note = |text: &String| turn.note.as_deref() == Some(&*preview::line(text));
+    if turn.ok == Some(false) && turn.result.as_ref().is_some_and(is_note) {
+        (turn.result, turn.result_bytes) = (None, None);
+    }
     turn.sources = turn.shares.sources();
     turn.turn_ids = turn.shares.several_ids();
     turn.last_seq = last.unwrap_or(Seq::ZERO).max(turn.last_seq);

@@ -15,6 +15,7 @@ mod observer;
 mod opening;
 mod otlp;
 mod otlp_grpc;
+mod over;
 mod places;
 mod pruned;
 mod publish;

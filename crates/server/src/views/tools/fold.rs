@@ -115,11 +115,10 @@ impl Known {
     }
 
     /// What any event of it tells.
-    fn take(&mut self, event: &Event, place: Place, id: &str, tool: &str, parent: Option<&str>) {
+    fn take(&mut self, event: &Event, place: Place, id: &str, tool: &str) {
         self.last_seq = self.last_seq.max(from_seq(event.seq));
         self.call_id = self.call_id.take().or_else(|| word(id).map(str::to_owned));
         self.tool = named(&self.tool, word(tool).unwrap_or_default());
-        self.parent = fuller(self.parent.take(), parent.and_then(word).map(str::to_owned));
         self.turn = self.turn.or_else(|| place.turn.map(from_seq));
         let turn_id = || event.turn_id.as_ref().map(|id| id.as_str().to_owned());
         self.turn_id = self.turn_id.take().or_else(turn_id);
@@ -246,6 +245,25 @@ fn telling(a: Option<String>, b: Option<String>) -> Option<String> {
         .min_by(|a, b| (a == "error", a.len(), a).cmp(&(b == "error", b.len(), b)))
 }
 
+/// The call that one is within, of what two sources say: one may know the subagent alone, by an id that no call has.
+fn parent(db: &Connection, session: i64, old: Option<String>, told: Option<&str>) -> rusqlite::Result<Option<String>> {
+    let told = told.and_then(word).map(str::to_owned);
+    if old.is_none() || told.is_none() || old == told {
+        return Ok(old.or(told));
+    }
+    let mut known = db.prepare_cached("SELECT 1 FROM tool_calls WHERE session = ?1 AND call_id = ?2")?;
+    Ok(
+        match (
+            known.exists(params![session, old])?,
+            known.exists(params![session, told])?,
+        ) {
+            (true, false) => old,
+            (false, true) => told,
+            _ => fuller(old, told),
+        },
+    )
+}
+
 /// A call begins.
 pub(in crate::views) fn begin(
     db: &Transaction<'_>,
@@ -277,13 +295,8 @@ pub(in crate::views) fn begin(
     };
     let before = row.counted();
     let turn = row.turn.map(to_seq);
-    row.take(
-        event,
-        place,
-        &body.tool_call_id,
-        &body.tool,
-        body.parent_tool_call_id.as_deref(),
-    );
+    row.parent = parent(db, place.session, row.parent, body.parent_tool_call_id.as_deref())?;
+    row.take(event, place, &body.tool_call_id, &body.tool);
     row.start(event, body);
     if is_new && place.over {
         // What begins in a turn that has ended has ended, too, until its own end says more.
@@ -326,13 +339,8 @@ pub(in crate::views) fn end(
     };
     let before = row.counted();
     let turn = row.turn.map(to_seq);
-    row.take(
-        event,
-        place,
-        &body.tool_call_id,
-        &body.tool,
-        body.parent_tool_call_id.as_deref(),
-    );
+    row.parent = parent(db, place.session, row.parent, body.parent_tool_call_id.as_deref())?;
+    row.take(event, place, &body.tool_call_id, &body.tool);
     if before.is_none() {
         row.model = model.map(str::to_owned);
     }

@@ -25,7 +25,7 @@ const BEHIND: i64 = 2_000;
 /// How long before another source's start one may say that a turn began: programs are slow to start.
 const AHEAD: i64 = 60_000;
 
-fn newest(db: &Connection, session: i64) -> rusqlite::Result<Vec<Turn>> {
+pub(super) fn newest(db: &Connection, session: i64) -> rusqlite::Result<Vec<Turn>> {
     let sql = format!("SELECT {COLUMNS} FROM turns WHERE session = ?1 ORDER BY seq DESC LIMIT {NEWEST}");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([session], turn)?;
