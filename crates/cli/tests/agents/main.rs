@@ -32,6 +32,8 @@ mod gemini_agent;
 #[cfg(test)]
 mod gemini_server;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod model_server;
 #[cfg(test)]
 mod openai_server;
