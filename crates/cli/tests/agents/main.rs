@@ -20,6 +20,8 @@ mod claude_joined;
 #[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
+mod codex_joined;
+#[cfg(test)]
 mod cutting;
 #[cfg(test)]
 mod driving;

@@ -384,6 +384,8 @@ impl Entry<'_> {
         let (is_open, was_open) = (merged.turn.is_open(), a.is_open() || b.is_open());
         self.turn = Some(merged.turn);
         self.spend(event.timestamp, None, more);
+        let calls = tools::reunite(self.db, self.session.n, place)?;
+        calls.iter().for_each(|change| self.count(change));
         if was_open && !is_open {
             self.leave_turn(place, event)?;
             if [THINKING, RUNNING].iter().any(|state| self.session.is(state)) && !self.open()? {
@@ -506,10 +508,10 @@ impl Entry<'_> {
 
     /// A call is counted once, as all that is told of it says.
     fn count(&mut self, change: &tools::Change) {
-        if change.before == change.after {
+        if change.before == change.after && change.also.is_none() {
             return;
         }
-        for (call, more) in [(&change.before, -1), (&change.after, 1)] {
+        for (call, more) in [(&change.before, -1), (&change.also, -1), (&change.after, 1)] {
             if let Some(call) = call {
                 self.session.tool_calls += more;
                 self.session.tool_failures += if call.success { 0 } else { more };

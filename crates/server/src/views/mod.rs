@@ -38,7 +38,7 @@ use turnwire_log::{
 use turnwire_proto::{Epoch, Event, Selector, Seq, Timestamp};
 
 /// A change of any view's tables or fold raises it; then all are built anew.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 /// Bytes of events that one transaction folds.
 const STEP: Limit = Limit {
     events: 2000,
