@@ -294,13 +294,10 @@ fn call(kind: &str, item: &Obj<'_>, page: &mut Page<'_>) {
 fn output(item: &Obj<'_>) -> Ended {
     let text = item.text("output");
     let json = text.as_deref().and_then(Obj::parse).unwrap_or_default();
-    let code = json.obj("metadata").and_then(|data| data.i64("exit_code")).or_else(|| {
-        let (_, rest) = text.as_deref()?.split_once("Process exited with code ")?;
-        rest.split(|c: char| !c.is_ascii_digit() && c != '-')
-            .next()?
-            .parse()
-            .ok()
-    });
+    let code = json
+        .obj("metadata")
+        .and_then(|data| data.i64("exit_code"))
+        .or_else(|| exit_code(text.as_deref()?));
     let why = text.as_deref().and_then(not_run);
     let failed = code.unwrap_or(0) != 0 || item.bool("success") == Some(false) || why.is_some();
     let word = why.unwrap_or("failed");
@@ -310,6 +307,13 @@ fn output(item: &Obj<'_>) -> Ended {
         error: failed.then(|| code.map_or_else(|| word.to_owned(), |code| format!("exit {code}"))),
         ..Ended::default()
     }
+}
+
+/// `Process exited with code 2`, in what the model is told.
+pub(crate) fn exit_code(output: &str) -> Option<i64> {
+    let (_, rest) = output.split_once("Process exited with code ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit() && c != '-').next()?;
+    digits.parse().ok()
 }
 
 /// Why a call did nothing or was ended, as the model is told: the program's own words.

@@ -13,7 +13,7 @@ use turnwire_proto::{
 };
 
 use super::{
-    approvals,
+    approvals, loose,
     meter::{Meter, Reach},
     preview, runs,
     sessions::{self, IDLE, RUNNING, STALLED, Session, THINKING},
@@ -300,18 +300,20 @@ impl Entry<'_> {
         if !self.find(event)? && event.turn_id.is_some() {
             self.turn = Some(turns::insert(self.db, self.session.n, event)?);
         }
-        if let Some(turn) = &mut self.turn {
+        let is_guess = self.is_guess(event);
+        if let Some(turn) = self.turn.as_mut().filter(|_| !is_guess) {
             turn.met(event);
         }
         Ok(self.turn.as_mut())
     }
 
     fn turn_of(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
-        let mut turn = self.find_or_begin(event)?;
-        if let Some(turn) = &mut turn {
+        self.find_or_begin(event)?;
+        let is_guess = self.is_guess(event);
+        if let Some(turn) = self.turn.as_mut().filter(|_| !is_guess) {
             turn.saw(event);
         }
-        Ok(turn)
+        Ok(self.turn.as_mut())
     }
 
     /// Where a call happens. Its turn is not written for that: the call's own row says it.
@@ -323,6 +325,23 @@ impl Entry<'_> {
             turn: turn.as_ref().map(|turn| turn.place()),
             over: turn.is_some_and(|turn| !turn.is_open()),
         })
+    }
+
+    /// Whether that the event is of the turn in hand is a guess: it says no turn, nor has its source ever, and when this one ends is not known yet.
+    /// Its end will claim what belongs to it.
+    fn is_guess(&self, event: &Event) -> bool {
+        let source = event.source.as_str();
+        let is_guess = |turn: &Turn| turn.is_open() && !turn.named_by(source);
+        event.turn_id.is_none() && self.session.mixed && self.turn.as_ref().is_some_and(is_guess)
+    }
+
+    /// Where a call happens.
+    fn place_of_call(&mut self, event: &Event) -> rusqlite::Result<tools::Place> {
+        let mut place = self.place_of(event)?;
+        if self.is_guess(event) {
+            place.turn = None;
+        }
+        Ok(place)
     }
 
     fn turn_start(&mut self, event: &Event, body: &TurnStart) -> rusqlite::Result<()> {
@@ -384,8 +403,7 @@ impl Entry<'_> {
         let (is_open, was_open) = (merged.turn.is_open(), a.is_open() || b.is_open());
         self.turn = Some(merged.turn);
         self.spend(event.timestamp, None, more);
-        let calls = tools::reunite(self.db, self.session.n, place)?;
-        calls.iter().for_each(|change| self.count(change));
+        self.reunite(place)?;
         if was_open && !is_open {
             self.leave_turn(place, event)?;
             if [THINKING, RUNNING].iter().any(|state| self.session.is(state)) && !self.open()? {
@@ -393,6 +411,28 @@ impl Entry<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Calls of a turn of which it is known only now that they are one.
+    fn reunite(&mut self, place: Seq) -> rusqlite::Result<()> {
+        let calls = tools::reunite(self.db, self.session.n, place)?;
+        calls.iter().for_each(|change| self.count(change));
+        Ok(())
+    }
+
+    /// A turn's end tells from when to when it lasted: what another source, which knows no turns, has told of that time before belongs to it.
+    fn claim(&mut self, turn: &mut Turn) -> rusqlite::Result<()> {
+        let (Some(span), true) = (turn.span(), self.session.mixed) else {
+            return Ok(());
+        };
+        let taken = loose::take(self.db, self.session.n, span, |source| turn.named_by(source))?;
+        let before = turn.counts();
+        for (source, used) in taken.used {
+            turn.spend(&source, used);
+        }
+        self.spend(span.1, None, turn.counts() - before + taken.more);
+        tools::claim(self.db, self.session.n, turn.place(), span)?;
+        self.reunite(turn.place())
     }
 
     /// The turn in hand is over as far as anybody knows; its own end, if it comes yet, is what counts.
@@ -403,6 +443,10 @@ impl Entry<'_> {
         turn.close(event, body.note.as_deref().unwrap_or_default());
         let (used, place) = (turn.counts(), turn.place());
         self.spend(event.timestamp, None, used);
+        if let Some(mut turn) = self.turn.take() {
+            self.claim(&mut turn)?;
+            self.turn = Some(turn);
+        }
         self.leave_turn(place, event)?;
         if !self.session.is("offline") && !self.open()? {
             self.session.enter("failed", event.timestamp);
@@ -428,6 +472,10 @@ impl Entry<'_> {
         turn.end(event, body);
         let (more, place) = (turn.counts() - before, turn.place());
         self.spend(event.timestamp, None, more);
+        if let Some(mut turn) = self.turn.take() {
+            self.claim(&mut turn)?;
+            self.turn = Some(turn);
+        }
         self.leave_turn(place, event)?;
         if is_first && !self.session.is_past(event) && !self.open()? {
             self.session
@@ -443,13 +491,14 @@ impl Entry<'_> {
             let Some(mut turn) = turns::at(self.db, place)? else {
                 continue;
             };
-            // Another source that tells late of an earlier turn does not end the one that is open.
-            if but.is_some() && turn.began_after(event) {
+            // Another source that tells late of an earlier turn, or of the end of an earlier process, does not end the one that is open.
+            if turn.began_after(event) {
                 continue;
             }
             turn.close(event, note);
-            turn.store(self.db)?;
             self.spend(event.timestamp, None, turn.counts());
+            self.claim(&mut turn)?;
+            turn.store(self.db)?;
             self.leave_turn(place, event)?;
         }
         Ok(())
@@ -484,7 +533,7 @@ impl Entry<'_> {
     }
 
     fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
-        let place = self.place_of(event)?;
+        let place = self.place_of_call(event)?;
         let change = tools::begin(self.db, place, event, body)?;
         self.count(&change);
         self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
@@ -495,7 +544,7 @@ impl Entry<'_> {
     }
 
     fn call_end(&mut self, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
-        let place = self.place_of(event)?;
+        let place = self.place_of_call(event)?;
         let change = tools::end(self.db, place, event, body, self.session.model.as_deref())?;
         self.count(&change);
         self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
@@ -567,9 +616,11 @@ impl Entry<'_> {
         let count = |tokens: Option<u64>| tokens.and_then(|tokens| i64::try_from(tokens).ok());
         self.session.context_tokens = count(body.context_tokens).or(self.session.context_tokens);
         self.session.context_window = count(body.context_window).or(self.session.context_window);
-        let Some(turn) = self.turn_of(event)? else {
-            // No turn's end will say it.
-            self.spend(event.timestamp, body.model.as_deref(), used);
+        let is_known = self.turn_of(event)?.is_some() && !self.is_guess(event);
+        let Some(turn) = self.turn.as_mut().filter(|_| is_known) else {
+            // No turn's end will say it, unless one is told of later.
+            let more = loose::keep(self.db, self.session.n, event, used, self.session.mixed)?;
+            self.spend(event.timestamp, body.model.as_deref(), more);
             return Ok(());
         };
         let before = turn.counts();

@@ -29,6 +29,7 @@ pub(super) const TABLES: &str = "
     CREATE INDEX tool_calls_session ON tool_calls(session);
     CREATE INDEX tool_calls_id ON tool_calls(session, call_id);
     CREATE INDEX tool_calls_own ON tool_calls(session, own_id) WHERE own_id IS NOT NULL;
+    CREATE INDEX tool_calls_turnless ON tool_calls(session) WHERE turn IS NULL;
     CREATE INDEX tool_calls_turn ON tool_calls(turn);
     CREATE INDEX tool_calls_open ON tool_calls(session) WHERE ended IS NULL;
     CREATE INDEX tool_calls_unnamed ON tool_calls(session) WHERE call_id IS NULL;
@@ -167,6 +168,21 @@ pub(super) fn close_session(db: &Transaction<'_>, session: i64, event: &Event) -
 pub(super) fn move_turn(db: &Transaction<'_>, from: Seq, to: Seq) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE tool_calls SET turn = ?2 WHERE turn = ?1")?
         .execute(params![from_seq(from), from_seq(to)])?;
+    Ok(())
+}
+
+/// Calls that began between these two moments and of which nobody has said in which turn are of the one that lasted from the one to the other.
+pub(super) fn claim(
+    db: &Transaction<'_>,
+    session: i64,
+    turn: Seq,
+    (from, to): (Timestamp, Timestamp),
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE tool_calls INDEXED BY tool_calls_turnless SET turn = ?2
+         WHERE session = ?1 AND turn IS NULL AND coalesce(started, ended) BETWEEN ?3 AND ?4",
+    )?
+    .execute(params![session, from_seq(turn), from.millis(), to.millis()])?;
     Ok(())
 }
 
