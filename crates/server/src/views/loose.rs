@@ -95,12 +95,6 @@ pub(super) fn take(
     Ok(taken)
 }
 
-/// Whether there is anything.
-pub(super) fn any(db: &Connection, session: i64) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM loose WHERE session = ?1 LIMIT 1")?
-        .exists([session])
-}
-
 /// A session was deleted.
 pub(super) fn erased(db: &Transaction<'_>, session: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM loose WHERE session = ?1")?
