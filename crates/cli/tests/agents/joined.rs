@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
@@ -55,8 +56,13 @@ pub(crate) struct Running<'a> {
 
 impl<'a> Running<'a> {
     pub(crate) fn start(agent: &'a Agent<'a>, told: Told) -> Self {
+        Self::served(agent, told, &[])
+    }
+
+    /// The same, with these options of the gateway.
+    pub(crate) fn served(agent: &'a Agent<'a>, told: Told, options: &[&str]) -> Self {
         let world = World::new();
-        let served = serve(&world, &[]);
+        let served = serve(&world, options);
         let files = world.path(agent.files);
         for dir in [&world.path("project"), &files] {
             fs::create_dir_all(dir).unwrap();
@@ -105,7 +111,8 @@ impl<'a> Running<'a> {
             }
             false => {
                 let mut command = Command::new(program);
-                command.args(args).env("HOME", self.world.path("home"));
+                // Of a group of its own, so that all of it can be signalled.
+                command.args(args).env("HOME", self.world.path("home")).process_group(0);
                 command
             }
         };
@@ -120,6 +127,20 @@ impl<'a> Running<'a> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Sends a signal to all of it; of a run that nobody wrapped.
+    pub(crate) fn signal(&self, name: &str) {
+        let group = format!("-{}", self.child.id());
+        done(Command::new("kill").args(["-s", name, "--", &group]));
+    }
+
+    /// Waits for the first event of this kind, and returns it.
+    pub(crate) fn event(&self, kind: &str) -> Value {
+        let mut tail = self
+            .world
+            .turnwire(&["tail", "--after", "0", "--type", kind, "--count", "1", "--json"]);
+        serde_json::from_slice(&done(&mut tail).stdout).unwrap()
     }
 
     /// Waits for its end, however it ends, and until all is told; what the gateway has of its only session.
