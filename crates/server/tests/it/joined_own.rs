@@ -287,3 +287,43 @@ async fn a_call_whose_source_made_its_id_is_told_once_whichever_sources_tell_of_
         }
     }
 }
+
+#[tokio::test]
+async fn what_two_sources_used_outside_of_turns_is_counted_once_in_whatever_order() {
+    let world = World::start().await;
+    let from = Timestamp::now().millis() - 60_000;
+    let event = |source: &str, at: i64, kind: &str, data: Value| {
+        let at = Timestamp::from_millis(from + at).unwrap().to_string();
+        json!({"type": kind, "source": source, "timestamp": at, "data": data})
+    };
+    let used = |source: &str, at: i64| event(source, at, "usage", json!({"input_tokens": 10, "output_tokens": 5}));
+    let mut turn = [
+        event("printed", 5_000, "turn_start", json!({"from": "user", "body": "do it"})),
+        event(
+            "printed",
+            9_000,
+            "turn_end",
+            json!({"ok": true, "usage": {"input_tokens": 10, "output_tokens": 5}}),
+        ),
+    ];
+    turn.iter_mut().for_each(|event| event["turn_id"] = json!("t-1"));
+    let [start, end] = turn;
+    // Before the turn both tell of one request; of the turn's own, telemetry tells without saying so.
+    let told = vec![
+        vec![used("printed", 1_000), start, end],
+        vec![used("telemetry", 1_000), used("telemetry", 7_000)],
+    ];
+    let mut dice = Dice(20_261_123);
+    for order in 0..12 {
+        let session = format!("loose-{order}");
+        let events = in_session(shuffled(told.clone(), &mut dice), &session);
+        world
+            .post("application/x-ndjson", lines(&Value::Array(events)))
+            .await
+            .ok();
+        let seen = json!(self::told(&world, &session).await);
+        assert_eq!(seen["usage"]["input_tokens"], 20, "{order}: {seen:#}");
+        assert_eq!(seen["totals"]["output_tokens"], 10, "{order}: {seen:#}");
+        assert_eq!(seen["turns"][0]["usage"]["input_tokens"], 10, "{order}: {seen:#}");
+    }
+}
