@@ -6,7 +6,7 @@
 //! - `turn.completed` counts the tokens of the whole thread; a turn's are the difference. Of the first turn of a resumed
 //!   thread the difference is not known: it is told as `usage_total` beside the event, and as no usage of the turn.
 //! - `input_tokens` has the cached ones in it; ours has not.
-//! - An `error` line may be only a retry, and an item may never complete.
+//! - An `error` line may be only a retry, and an item may never complete. An item `error` is a warning, which its rollout calls so.
 
 mod items;
 

@@ -92,11 +92,7 @@ impl Rollout {
                 page.scribe.next_turn = event.text("turn_id");
                 page.start_turn(None);
             }
-            "task_complete" | "turn_complete" => page.end_turn(TurnEnd {
-                ok: true,
-                duration_ms: event.u64("duration_ms"),
-                ..TurnEnd::default()
-            }),
+            "task_complete" | "turn_complete" => complete(event, page),
             "turn_aborted" => page.end_turn(TurnEnd {
                 note: event.text("reason").or_else(|| Some("interrupted".to_owned())),
                 ..TurnEnd::default()
@@ -205,6 +201,26 @@ impl Rollout {
     }
 }
 
+/// A turn is over: it has an error where it failed.
+fn complete(event: &Obj<'_>, page: &mut Page<'_>) {
+    let error = event.obj("error").map(|error| {
+        let message = error.text("message");
+        message.unwrap_or_else(|| "the turn failed".to_owned())
+    });
+    if let Some(message) = &error {
+        page.ensure_turn();
+        if !page.has_said(message) {
+            page.error("codex", message, None);
+        }
+    }
+    page.end_turn(TurnEnd {
+        ok: error.is_none(),
+        note: error,
+        duration_ms: event.u64("duration_ms"),
+        ..TurnEnd::default()
+    });
+}
+
 /// What the model said or was told.
 fn item(kind: &str, item: &Obj<'_>, page: &mut Page<'_>) {
     match kind {
@@ -278,20 +294,39 @@ fn call(kind: &str, item: &Obj<'_>, page: &mut Page<'_>) {
 fn output(item: &Obj<'_>) -> Ended {
     let text = item.text("output");
     let json = text.as_deref().and_then(Obj::parse).unwrap_or_default();
-    let code = json.obj("metadata").and_then(|data| data.i64("exit_code")).or_else(|| {
-        let (_, rest) = text.as_deref()?.split_once("Process exited with code ")?;
-        rest.split(|c: char| !c.is_ascii_digit() && c != '-')
-            .next()?
-            .parse()
-            .ok()
-    });
-    let failed = code.unwrap_or(0) != 0 || item.bool("success") == Some(false);
+    let code = json
+        .obj("metadata")
+        .and_then(|data| data.i64("exit_code"))
+        .or_else(|| exit_code(text.as_deref()?));
+    let why = text.as_deref().and_then(not_run);
+    let failed = code.unwrap_or(0) != 0 || item.bool("success") == Some(false) || why.is_some();
+    let word = why.unwrap_or("failed");
     Ended {
         success: !failed,
         output: json.json("output").or_else(|| item.json("output")),
-        error: failed.then(|| code.map_or_else(|| "failed".to_owned(), |code| format!("exit {code}"))),
+        error: failed.then(|| code.map_or_else(|| word.to_owned(), |code| format!("exit {code}"))),
         ..Ended::default()
     }
+}
+
+/// `Process exited with code 2`, in what the model is told.
+pub(crate) fn exit_code(output: &str) -> Option<i64> {
+    let (_, rest) = output.split_once("Process exited with code ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit() && c != '-').next()?;
+    digits.parse().ok()
+}
+
+/// Why a call did nothing or was ended, as the model is told: the program's own words.
+fn not_run(output: &str) -> Option<&'static str> {
+    let starts = [
+        "unsupported call:",
+        "unsupported custom tool call:",
+        "failed to parse function arguments:",
+    ];
+    if output.ends_with("aborted by user") || output == "aborted" {
+        return Some("interrupted");
+    }
+    starts.iter().any(|start| output.starts_with(start)).then_some("failed")
 }
 
 /// How a call ended, by what the program says.

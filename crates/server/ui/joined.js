@@ -1,9 +1,10 @@
 // Which turns and calls of several sources are one: the rules of the server's views, for the events that the page has. Pure.
 //
 // A source tells a turn's or a call's start and end once each. Another source's word on the same is found by its id; a turn's also by its
-// prompt and time, where ids differ, and a call's by tool and arguments, where one has no id.
+// prompt and time, where ids differ, and a call's by tool and arguments, where one has no id, or by what it does, where one has made its own.
 
 import { num, str } from './loose.js';
+import { isSameWork, workOf } from './work.js';
 
 /** @typedef {{ started: boolean, ended: boolean, unnamed?: boolean }} Share */
 /**
@@ -22,6 +23,8 @@ import { num, str } from './loose.js';
 /**
  * @typedef {object} Call
  * @property {string} id
+ * @property {string} own the id that a source has made for it that knows no other
+ * @property {Turn | undefined} turn
  * @property {string} tool
  * @property {unknown} args
  * @property {Map<string, Share>} told
@@ -144,18 +147,18 @@ export class Calls {
 
   /** @param {Partial<Call>} parts @returns {Call} */
   add(parts) {
-    const call = { id: '', tool: '', args: undefined, told: new Map(), isOver: false, hasEnd: false, last: 0, row: null, ...parts };
+    const call = { id: '', own: '', turn: undefined, tool: '', args: undefined, told: new Map(), isOver: false, hasEnd: false, last: 0, row: null, ...parts };
     this.#newest.push(call);
     if (this.#newest.length > 4 * NEWEST) this.#newest = this.#newest.slice(-NEWEST);
-    if (call.id) this.#name(call);
+    if (call.id) this.#name(call, call.id);
     return call;
   }
 
-  /** @param {Call} call */
-  #name(call) {
-    const same = this.#named.get(call.id);
+  /** @param {Call} call @param {string} id */
+  #name(call, id) {
+    const same = this.#named.get(id);
     if (same) same.push(call);
-    else this.#named.set(call.id, [call]);
+    else this.#named.set(id, [call]);
     if (this.#named.size > IDS) this.#named.delete(this.#named.keys().next().value ?? '');
   }
 
@@ -164,24 +167,38 @@ export class Calls {
     return id ? this.#named.get(id)?.at(-1) : undefined;
   }
 
-  /** A source tells of a start: the call, and whether nobody has told of it before. @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data */
-  begin({ source, seq }, data) {
+  /**
+   * A source tells of a start: the call, and whether nobody has told of it before.
+   * @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data @param {Turn} [turn] that it is of
+   */
+  begin({ source, seq, turn_id }, data, turn) {
     const [id, tool] = [str(data.tool_call_id), str(data.tool)];
+    const own = turn_id && id.startsWith(`${turn_id}.`) ? id : '';
     const same = this.#named.get(id) ?? [];
     let call = same.find(({ told }) => !told.get(source)?.started);
     const newest = same.at(-1);
     const isOver = newest && newest.isOver && (newest.told.get(source)?.ended || !newest.hasEnd) && seq > newest.last;
     if (!call && newest && !isOver) call = newest;
     if (!call && data.arguments !== undefined) {
-      const isSame = (/** @type {Call} */ other) => other.tool === tool && !other.told.has(source) && !(id && other.id) && isEqual(other.args, data.arguments);
+      const work = workOf(tool, data.arguments);
+      const isSame = (/** @type {Call} */ other) => {
+        if (other.told.has(source)) return false;
+        if (own || other.own) {
+          const isOneOwn = own ? other.own === '' : other.id === other.own || !id;
+          return isOneOwn && turn !== undefined && other.turn === turn && other.args !== undefined && isSameWork(workOf(other.tool, other.args), work);
+        }
+        return other.tool === tool && !(id && other.id) && isEqual(other.args, data.arguments);
+      };
       call = this.#newest.slice(-NEWEST).find(isSame);
     }
     const isNew = !call;
-    call ??= this.add({ id, tool, args: data.arguments });
-    if (id && !call.id) {
-      call.id = id;
-      this.#name(call);
+    call ??= this.add({ id, own, turn, tool, args: data.arguments });
+    if (id && id !== call.id && (own || !call.id || call.id === call.own)) {
+      if (own) call.own = own;
+      if (!own || !call.id) call.id = id;
+      this.#name(call, id);
     }
+    call.turn ??= turn;
     call.args ??= data.arguments;
     Object.assign(shareOf(call.told, source), { started: true, unnamed: !id });
     return { call, isNew };

@@ -174,7 +174,7 @@ export class Spans {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data @param {number} at */
   #callStart(event, data, at) {
     if (this.#all.has(event.seq)) return false;
-    const { call, isNew } = this.#calls.begin(event, data);
+    const { call, isNew } = this.#calls.begin(event, data, this.#turns.of(event));
     const about = short(argumentOf(data.arguments));
     if (!isNew && call.row) return this.#begunBefore(call.row, at, short(data.tool), about);
     const turn = event.turn_id ?? [...this.#open].findLast(({ kind }) => kind === 'turn')?.id ?? '';

@@ -401,7 +401,7 @@ export class Timeline {
 
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data */
   toolStart(event, data) {
-    const { call, isNew } = this.#calls.begin(event, data);
+    const { call, isNew } = this.#calls.begin(event, data, this.#turns.of(event));
     const parts = { tool: str(data.tool), args: data.arguments, started: true };
     if (isNew) {
       call.row = this.#tool(event, { id: call.id, ...parts });

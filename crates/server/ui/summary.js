@@ -103,7 +103,7 @@ export class Summary {
       case 'turn_end':
         return this.#isEnded(event);
       case 'tool_call_start':
-        return !this.#calls.begin(event, data).isNew;
+        return !this.#calls.begin(event, data, this.#turns.of(event)).isNew;
       case 'tool_call':
         return !this.#calls.end(event, data)?.isFirst;
       default:

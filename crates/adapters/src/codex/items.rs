@@ -17,9 +17,15 @@ pub(super) fn item(line: &Obj<'_>, page: &mut Page<'_>) {
     let Some(item) = line.obj("item") else {
         return page.unknown("item", &[]);
     };
-    page.ensure_turn();
     let stage = line.text("type").unwrap_or_default();
     let done = stage == "item.completed";
+    // Before a turn it tells what it thinks of its configuration.
+    if item.is("type", "error") {
+        let message = item.text("message").unwrap_or_else(|| "error".to_owned());
+        page.note(&message, &[("severity", Some(Json::of("warning")))]);
+        return page.keep(&format!("{stage}/error"));
+    }
+    page.ensure_turn();
     let id = id(&item.text("id").unwrap_or_default(), page);
     let text = item.text("text").unwrap_or_default();
     let kind = item.text("type").unwrap_or_default();
@@ -44,11 +50,6 @@ pub(super) fn item(line: &Obj<'_>, page: &mut Page<'_>) {
         // Not yet whole.
         ("agent_message" | "plan" | "reasoning", false) => {}
         ("todo_list", _) => todo(&item, page),
-        ("error", _) => page.error(
-            "codex",
-            &item.text("message").unwrap_or_else(|| "error".to_owned()),
-            None,
-        ),
         _ => match (tool(&kind, &item), id) {
             (Some((name, arguments)), Some(id)) => call(&item, done, id, name, arguments, page),
             _ => page.unknown(&format!("{stage}/{kind}"), &[]),

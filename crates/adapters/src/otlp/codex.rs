@@ -3,12 +3,14 @@
 //! What is particular to it:
 //! - `timeUnixNano` is 0, the body is empty, and `eventName` is a place in its source: the attribute `event.name` counts.
 //! - Turns have no id here, so a prompt is a message; an answer's text is never told.
+//! - A command that failed is a `success`: how it ended is in its output's text.
 //! - Tokens are told by the second `response.completed`; those sent include those from a cache. The other events of a stream say
 //!   that something came, and no more.
 
 use turnwire_proto::{ErrorBody, Json, Kind, LlmRequest, Message, SessionStart, ToolCall, ToolCallStart, Usage};
 
 use super::{attrs::Attrs, page::Page};
+use crate::codex_rollout::exit_code;
 
 /// Whether it is understood; what is, and has no event of its own, is left on the page.
 pub(super) fn log(name: &str, attrs: &Attrs<'_>, page: &mut Page<'_>) -> bool {
@@ -138,14 +140,18 @@ fn result(attrs: &Attrs<'_>, page: &mut Page<'_>) {
     let (Some(tool), Some(tool_call_id)) = (attrs.text("tool_name"), attrs.text("call_id")) else {
         return;
     };
-    let success = attrs.bool("success").unwrap_or(false);
+    let code = attrs.text("output").and_then(|output| exit_code(&output)).unwrap_or(0);
+    let success = code == 0 && attrs.bool("success").unwrap_or(false);
     let body = ToolCall {
         tool,
         tool_call_id,
         success,
         duration_ms: attrs.u64("duration_ms"),
         output: attrs.json("output"),
-        error: (!success).then(|| "failed".to_owned()),
+        error: (!success).then(|| match code {
+            0 => "failed".to_owned(),
+            code => format!("exit {code}"),
+        }),
         parent_tool_call_id: None,
     };
     let more = [

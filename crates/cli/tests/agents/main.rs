@@ -22,6 +22,8 @@ mod claude_scenarios;
 #[cfg(test)]
 mod codex_agent;
 #[cfg(test)]
+mod codex_joined;
+#[cfg(test)]
 mod cutting;
 #[cfg(test)]
 mod driving;
@@ -33,6 +35,8 @@ mod gateway_agent;
 mod gemini_agent;
 #[cfg(test)]
 mod gemini_server;
+#[cfg(test)]
+mod joined;
 #[cfg(test)]
 mod model_server;
 #[cfg(test)]

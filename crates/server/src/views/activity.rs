@@ -3,6 +3,7 @@
 //!
 //! The log's order is taken as it is: an end may come before its start, twice, or never. No event is an error.
 
+mod joining;
 mod over;
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use turnwire_proto::{
 };
 
 use super::{
-    approvals,
+    approvals, loose,
     meter::{Meter, Reach},
     preview, runs,
     sessions::{self, IDLE, RUNNING, STALLED, Session, THINKING},
@@ -301,18 +302,20 @@ impl Entry<'_> {
         if !self.find(event)? && event.turn_id.is_some() {
             self.turn = Some(turns::insert(self.db, self.session.n, event)?);
         }
-        if let Some(turn) = &mut self.turn {
+        let is_guess = self.is_guess(event);
+        if let Some(turn) = self.turn.as_mut().filter(|_| !is_guess) {
             turn.met(event);
         }
         Ok(self.turn.as_mut())
     }
 
     fn turn_of(&mut self, event: &Event) -> rusqlite::Result<Option<&mut Turn>> {
-        let mut turn = self.find_or_begin(event)?;
-        if let Some(turn) = &mut turn {
+        self.find_or_begin(event)?;
+        let is_guess = self.is_guess(event);
+        if let Some(turn) = self.turn.as_mut().filter(|_| !is_guess) {
             turn.saw(event);
         }
-        Ok(turn)
+        Ok(self.turn.as_mut())
     }
 
     /// Where a call happens. Its turn is not written for that: the call's own row says it.
@@ -371,31 +374,6 @@ impl Entry<'_> {
         Ok(())
     }
 
-    /// Two rows are one turn, as different sources have told. It is in hand then.
-    fn join(&mut self, event: &Event, one: Seq, other: Seq) -> rusqlite::Result<()> {
-        self.put_back()?;
-        let Some(merged) = turns::merge(self.db, self.session.n, one, other)? else {
-            return Ok(());
-        };
-        let [a, b] = &merged.were;
-        let more = merged.turn.counts() - (a.counts() + b.counts());
-        if let (Some(_), Some(at)) = (a.counted, b.counted) {
-            self.session.turns -= 1;
-            self.meter.turn(at, b.model.as_deref(), -1);
-        }
-        let place = merged.turn.place();
-        let (is_open, was_open) = (merged.turn.is_open(), a.is_open() || b.is_open());
-        self.turn = Some(merged.turn);
-        self.spend(event.timestamp, None, more);
-        if was_open && !is_open {
-            self.leave_turn(place, event)?;
-            if [THINKING, RUNNING].iter().any(|state| self.session.is(state)) && !self.open()? {
-                self.session.enter(IDLE, event.timestamp);
-            }
-        }
-        Ok(())
-    }
-
     /// The turn in hand is over as far as anybody knows; its own end, if it comes yet, is what counts.
     fn abandoned(&mut self, event: &Event, body: &TurnEnd) -> rusqlite::Result<()> {
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_open()) else {
@@ -404,6 +382,10 @@ impl Entry<'_> {
         turn.close(event, body.note.as_deref().unwrap_or_default());
         let (used, place) = (turn.counts(), turn.place());
         self.spend(event.timestamp, None, used);
+        if let Some(mut turn) = self.turn.take() {
+            self.claim(&mut turn)?;
+            self.turn = Some(turn);
+        }
         self.leave_turn(place, event)?;
         if !self.session.is("offline") && !self.open()? {
             self.session.enter("failed", event.timestamp);
@@ -429,6 +411,10 @@ impl Entry<'_> {
         turn.end(event, body);
         let (more, place) = (turn.counts() - before, turn.place());
         self.spend(event.timestamp, None, more);
+        if let Some(mut turn) = self.turn.take() {
+            self.claim(&mut turn)?;
+            self.turn = Some(turn);
+        }
         self.leave_turn(place, event)?;
         if is_first && !self.session.is_past(event) && !self.open()? {
             self.session
@@ -444,13 +430,14 @@ impl Entry<'_> {
             let Some(mut turn) = turns::at(self.db, place)? else {
                 continue;
             };
-            // Another source that tells late of an earlier turn does not end the one that is open.
-            if but.is_some() && turn.began_after(event) {
+            // Another source that tells late of an earlier turn, or of the end of an earlier process, does not end the one that is open.
+            if turn.began_after(event) {
                 continue;
             }
             turn.close(event, note);
-            turn.store(self.db)?;
             self.spend(event.timestamp, None, turn.counts());
+            self.claim(&mut turn)?;
+            turn.store(self.db)?;
             self.leave_turn(place, event)?;
         }
         Ok(())
@@ -473,7 +460,7 @@ impl Entry<'_> {
     }
 
     fn call_start(&mut self, event: &Event, body: &ToolCallStart) -> rusqlite::Result<()> {
-        let place = self.place_of(event)?;
+        let place = self.place_of_call(event)?;
         let change = tools::begin(self.db, place, event, body)?;
         self.count(&change);
         self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
@@ -484,7 +471,7 @@ impl Entry<'_> {
     }
 
     fn call_end(&mut self, event: &Event, body: &ToolCall) -> rusqlite::Result<()> {
-        let place = self.place_of(event)?;
+        let place = self.place_of_call(event)?;
         let change = tools::end(self.db, place, event, body, self.session.model.as_deref())?;
         self.count(&change);
         self.same_call(event, place, &change, body.parent_tool_call_id.is_none())?;
@@ -493,36 +480,6 @@ impl Entry<'_> {
             self.go_on_from(&[RUNNING], event.timestamp)?;
         }
         Ok(())
-    }
-
-    /// A call is counted once, as all that is told of it says.
-    fn count(&mut self, change: &tools::Change) {
-        if change.before == change.after {
-            return;
-        }
-        for (call, more) in [(&change.before, -1), (&change.after, 1)] {
-            if let Some(call) = call {
-                self.session.tool_calls += more;
-                self.session.tool_failures += if call.success { 0 } else { more };
-                self.meter.call(call, more);
-            }
-        }
-    }
-
-    /// A call of which two sources tell is in one turn. A subagent's may outlive its own.
-    fn same_call(
-        &mut self,
-        event: &Event,
-        place: tools::Place,
-        change: &tools::Change,
-        is_main: bool,
-    ) -> rusqlite::Result<()> {
-        match (change.turn, place.turn) {
-            (Some(one), Some(other)) if one != other && is_main && event.turn_id.is_some() => {
-                self.join(event, one, other)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn message(&mut self, event: &Event, body: &Message) -> rusqlite::Result<()> {
@@ -556,9 +513,11 @@ impl Entry<'_> {
         let count = |tokens: Option<u64>| tokens.and_then(|tokens| i64::try_from(tokens).ok());
         self.session.context_tokens = count(body.context_tokens).or(self.session.context_tokens);
         self.session.context_window = count(body.context_window).or(self.session.context_window);
-        let Some(turn) = self.turn_of(event)? else {
-            // No turn's end will say it.
-            self.spend(event.timestamp, body.model.as_deref(), used);
+        let is_known = self.turn_of(event)?.is_some() && !self.is_guess(event);
+        let Some(turn) = self.turn.as_mut().filter(|_| is_known) else {
+            // No turn's end will say it, unless one is told of later.
+            let more = loose::keep(self.db, self.session.n, event, used, self.session.mixed)?;
+            self.spend(event.timestamp, body.model.as_deref(), more);
             return Ok(());
         };
         let before = turn.counts();

@@ -8,6 +8,7 @@ pub(crate) mod blobs;
 pub(crate) mod commands;
 mod current;
 mod latency;
+mod loose;
 mod meter;
 mod preview;
 pub(crate) mod runs;
@@ -99,6 +100,11 @@ const VIEWS: &[View] = &[
         fold: with_sessions,
         // It deletes by time, as it goes on; what is of a session that was forgotten is in no sum.
         forget: |_, _| Ok(0),
+    },
+    View {
+        tables: loose::tables,
+        fold: with_sessions,
+        forget: loose::forget,
     },
     View {
         tables: || blobs::TABLES.to_owned(),

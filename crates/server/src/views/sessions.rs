@@ -9,7 +9,7 @@ use turnwire_proto::{Event, Kind, Name, Seq, Timestamp, Usage, Visibility};
 use super::{
     FORGET,
     current::{self, Doing},
-    from_seq, meter, moment, runs, to_seq,
+    from_seq, loose, meter, moment, runs, to_seq,
     told::SERVER,
     used::Used,
 };
@@ -403,6 +403,7 @@ pub(super) fn erased(db: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
             .execute([n])?;
     }
     meter::erased(db, n)?;
+    loose::erased(db, n)?;
     runs::erased(db, n)?;
     db.prepare_cached("DELETE FROM commands WHERE session = ?1")?
         .execute([id])?;

@@ -41,6 +41,18 @@ impl Told {
         self.0.iter().any(|(name, told)| name == source && told & what == what)
     }
 
+    /// Whether a source tells of both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().any(|(source, _)| other.has(source, 0))
+    }
+
+    /// Takes those of another row of the same.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (source, what) in other.0 {
+            self.add(&source, what);
+        }
+    }
+
     /// In the order of the alphabet, which does not tell who was first.
     pub(super) fn sources(&self) -> Vec<String> {
         let mut sources: Vec<_> = self.0.iter().map(|(source, _)| source.clone()).collect();

@@ -4,6 +4,7 @@
 //! Calls of sources that give them no id are paired by their tool, the oldest open one first.
 
 mod fold;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use serde::Serialize;
 use turnwire_proto::{Event, Json, Seq, Timestamp};
 
-pub(super) use self::fold::{Change, Counted, begin, end};
+pub(super) use self::fold::{Change, Counted, begin, end, reunite};
 use super::{FORGET, Paged, from_seq, moment_if_any, preview, to_seq, told::Told};
 
 /// Tools that a turn's breakdown names: those used most.
@@ -22,10 +23,13 @@ pub(super) const TABLES: &str = "
         seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, call_id TEXT, turn INTEGER, turn_id TEXT, agent TEXT, tool TEXT NOT NULL,
         parent TEXT, arguments TEXT, arguments_bytes INTEGER, output TEXT, output_bytes INTEGER, error TEXT,
         started INTEGER, ended INTEGER, duration_ms INTEGER, success INTEGER,
-        start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, told TEXT NOT NULL, told_ms INTEGER, model TEXT
+        start_seq INTEGER, end_seq INTEGER, last_seq INTEGER NOT NULL, told TEXT NOT NULL, told_ms INTEGER, model TEXT,
+        own_id TEXT, work TEXT
     ) STRICT;
     CREATE INDEX tool_calls_session ON tool_calls(session);
     CREATE INDEX tool_calls_id ON tool_calls(session, call_id);
+    CREATE INDEX tool_calls_own ON tool_calls(session, own_id) WHERE own_id IS NOT NULL;
+    CREATE INDEX tool_calls_turnless ON tool_calls(session) WHERE turn IS NULL;
     CREATE INDEX tool_calls_turn ON tool_calls(turn);
     CREATE INDEX tool_calls_open ON tool_calls(session) WHERE ended IS NULL;
     CREATE INDEX tool_calls_unnamed ON tool_calls(session) WHERE call_id IS NULL;
@@ -86,7 +90,7 @@ pub(crate) struct Call {
 }
 
 const COLUMNS: &str =
-    "call_id, coalesce((SELECT t.turn_id FROM turns AS t WHERE t.seq = turn), turn_id) AS turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
+    "coalesce(call_id, own_id) AS call_id, coalesce((SELECT t.turn_id FROM turns AS t WHERE t.seq = turn), turn_id) AS turn_id, agent, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started, ended,
     duration_ms, success, seq, last_seq, start_seq, end_seq, told";
 
 fn call(row: &Row<'_>, session_id: &str) -> rusqlite::Result<Call> {
@@ -167,6 +171,21 @@ pub(super) fn move_turn(db: &Transaction<'_>, from: Seq, to: Seq) -> rusqlite::R
     Ok(())
 }
 
+/// Calls that began between these two moments and of which nobody has said in which turn are of the one that lasted from the one to the other.
+pub(super) fn claim(
+    db: &Transaction<'_>,
+    session: i64,
+    turn: Seq,
+    (from, to): (Timestamp, Timestamp),
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE tool_calls INDEXED BY tool_calls_turnless SET turn = ?2
+         WHERE session = ?1 AND turn IS NULL AND coalesce(started, ended) BETWEEN ?3 AND ?4",
+    )?
+    .execute(params![session, from_seq(turn), from.millis(), to.millis()])?;
+    Ok(())
+}
+
 /// Whether a call of the session is open.
 pub(super) fn any_open(db: &Connection, session: i64) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM tool_calls WHERE session = ?1 AND ended IS NULL LIMIT 1")?
@@ -211,7 +230,7 @@ pub(super) fn uses(db: &Connection, turn: Seq) -> rusqlite::Result<(BTreeMap<Str
 /// The calls of the turn that begins at this place, oldest first, at most `limit`.
 pub(crate) fn of_turn(db: &Connection, turn: Seq, limit: usize) -> rusqlite::Result<Vec<Brief>> {
     let mut calls = db.prepare_cached(
-        "SELECT call_id, tool, parent, duration_ms, success, output, error FROM tool_calls WHERE turn = ?1 ORDER BY seq LIMIT ?2",
+        "SELECT coalesce(call_id, own_id), tool, parent, duration_ms, success, output, error FROM tool_calls WHERE turn = ?1 ORDER BY seq LIMIT ?2",
     )?;
     let brief = |row: &Row<'_>| {
         let output: Option<String> = row.get(5)?;

@@ -259,6 +259,16 @@ impl Turn {
         self.shares.of(source).is_some_and(|share| share.ended)
     }
 
+    /// Whether this source says of what happens in it that it does: what it tells without that is not of this turn.
+    pub(super) fn named_by(&self, source: &str) -> bool {
+        self.shares.of(source).is_some_and(shares::Share::is_named)
+    }
+
+    /// From its start to its end, where both are known.
+    pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        self.started.zip(self.ended)
+    }
+
     pub(super) const fn has_start(&self) -> bool {
         self.start_seq.is_some()
     }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::world::{World, lines};
 
 /// Whole numbers that look random, the same for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, most: usize) -> usize {
+    pub(crate) fn below(&mut self, most: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -211,7 +211,7 @@ impl Teller {
 }
 
 /// Each source's events in its own order, the sources one among the other as the dice say.
-fn shuffled(mut told: Vec<Vec<Value>>, dice: &mut Dice) -> Vec<Value> {
+pub(crate) fn shuffled(mut told: Vec<Vec<Value>>, dice: &mut Dice) -> Vec<Value> {
     told.iter_mut().for_each(|events| events.reverse());
     let mut all = Vec::new();
     while !told.is_empty() {
@@ -225,13 +225,13 @@ fn shuffled(mut told: Vec<Vec<Value>>, dice: &mut Dice) -> Vec<Value> {
     all
 }
 
-fn in_session(mut events: Vec<Value>, session: &str) -> Vec<Value> {
+pub(crate) fn in_session(mut events: Vec<Value>, session: &str) -> Vec<Value> {
     events.iter_mut().for_each(|event| event["session_id"] = json!(session));
     events
 }
 
 /// What is told of a session, but for places, which differ with the order.
-async fn told(world: &World, session: &str) -> BTreeMap<&'static str, Value> {
+pub(crate) async fn told(world: &World, session: &str) -> BTreeMap<&'static str, Value> {
     let mut told = BTreeMap::new();
     for (what, key) in [("turns", "turns"), ("tool-calls", "tool_calls")] {
         let page = world
@@ -374,18 +374,20 @@ fn recorded() -> [Vec<Value>; 2] {
         let delivery = turnwire_adapters::hooks::Delivery::new(at(n));
         turnwire_adapters::hooks::claude(payload.as_bytes(), &delivery).events
     });
-    let value = |event: &turnwire_proto::NewEvent| {
-        let mut value = json!({"id": event.id.to_string(), "type": event.kind.as_str(), "source": event.source.as_str(),
-            "timestamp": event.timestamp.to_string(), "data": event.data.read::<Value>().unwrap()});
-        for (key, name) in [("session_id", &event.session_id), ("turn_id", &event.turn_id)] {
-            if let Some(name) = name {
-                value[key] = json!(name.as_str());
-            }
-        }
-        value
-    };
     let values = |events: Vec<turnwire_proto::NewEvent>| events.iter().map(value).collect();
     [values(stream), values(told.collect())]
+}
+
+/// An event as it is published.
+pub(crate) fn value(event: &turnwire_proto::NewEvent) -> Value {
+    let mut value = json!({"id": event.id.to_string(), "type": event.kind.as_str(), "source": event.source.as_str(),
+        "timestamp": event.timestamp.to_string(), "data": event.data.read::<Value>().unwrap()});
+    for (key, name) in [("session_id", &event.session_id), ("turn_id", &event.turn_id)] {
+        if let Some(name) = name {
+            value[key] = json!(name.as_str());
+        }
+    }
+    value
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod endings;
 mod framing;
 mod history;
 mod joined;
+mod joined_own;
 mod managed;
 mod metrics;
 mod observer;

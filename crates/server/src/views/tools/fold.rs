@@ -1,16 +1,18 @@
 //! What starts and ends do to the rows of calls, whichever source tells them.
 //!
-//! Of one call there may be several sources. A row is found by the call's id; where one of two sources has none, by tool and
-//! arguments, the oldest first. What they say is put together: nothing that is known is lost, and which one came first does not matter:
+//! Of one call there may be several sources. A row is found by the call's id; [`join`] finds it where they do not share one. What they say is put together: nothing that is known is lost, and which one came first does not matter:
 //! - it began at the earliest and ended at the earliest time that is told, and took as long as the least that is told;
 //! - arguments and output are the fullest that are told; it has failed when one says so.
 
+mod join;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Deserialize;
-use serde_json::Value;
 use turnwire_proto::{Event, Json, Seq, ToolCall, ToolCallStart};
 
-use super::{Place, word};
+pub(in crate::views) use self::join::reunite;
+use self::join::{unite, value};
+use super::{Place, word, work};
 use crate::views::{
     from_seq, preview, to_seq,
     told::{END, START, Told, UNNAMED, fuller, is_fuller, least},
@@ -35,6 +37,8 @@ pub(in crate::views) struct Counted {
 pub(in crate::views) struct Change {
     /// How it was counted, and how it is to be.
     pub(in crate::views) before: Option<Counted>,
+    /// How another row was counted that has become one with it.
+    pub(in crate::views) also: Option<Counted>,
     pub(in crate::views) after: Option<Counted>,
     /// Whether it runs.
     pub(in crate::views) runs: bool,
@@ -47,6 +51,10 @@ pub(in crate::views) struct Change {
 struct Known {
     seq: i64,
     call_id: Option<String>,
+    /// The id that a source has made for it that knows no other.
+    own_id: Option<String>,
+    /// What it does, as far as arguments are told.
+    work: Option<String>,
     turn: Option<i64>,
     turn_id: Option<String>,
     tool: String,
@@ -70,7 +78,7 @@ struct Known {
 
 const COLUMNS: &str =
     "seq, call_id, turn, turn_id, tool, parent, arguments, arguments_bytes, output, output_bytes, error, started,
-    ended, told_ms, success, start_seq, end_seq, last_seq, told, model, duration_ms";
+    ended, told_ms, success, start_seq, end_seq, last_seq, told, model, duration_ms, own_id, work";
 
 fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
     Ok(Known {
@@ -95,6 +103,8 @@ fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
         told: Told::read(row.get_ref(18)?.as_str()?),
         model: row.get(19)?,
         duration_ms: row.get(20)?,
+        own_id: row.get(21)?,
+        work: row.get(22)?,
     })
 }
 
@@ -117,12 +127,16 @@ impl Known {
     /// What any event of it tells.
     fn take(&mut self, event: &Event, place: Place, id: &str, tool: &str) {
         self.last_seq = self.last_seq.max(from_seq(event.seq));
-        self.call_id = self.call_id.take().or_else(|| word(id).map(str::to_owned));
+        let id = word(id).map(str::to_owned);
+        let unnamed = if id.is_none() { UNNAMED } else { 0 };
+        match id {
+            Some(id) if is_own(event, &id) => self.own_id = self.own_id.take().or(Some(id)),
+            id => self.call_id = self.call_id.take().or(id),
+        }
         self.tool = named(&self.tool, word(tool).unwrap_or_default());
         self.turn = self.turn.or_else(|| place.turn.map(from_seq));
         let turn_id = || event.turn_id.as_ref().map(|id| id.as_str().to_owned());
         self.turn_id = self.turn_id.take().or_else(turn_id);
-        let unnamed = if word(id).is_none() { UNNAMED } else { 0 };
         self.told.add(event.source.as_str(), unnamed);
     }
 
@@ -130,11 +144,16 @@ impl Known {
         self.told.add(event.source.as_str(), START);
         self.started = least(self.started, Some(event.timestamp.millis()));
         let seq = Some(from_seq(event.seq));
+        self.works(&body.tool, body.arguments.as_ref());
         let told = body.arguments.as_ref().map(preview::value);
         if put(&mut self.arguments, &mut self.arguments_bytes, told) || self.start_seq.is_none() {
             self.start_seq = seq;
         }
         self.measure();
+    }
+
+    fn works(&mut self, tool: &str, arguments: Option<&Json>) {
+        self.work = least(self.work.take(), arguments.map(|arguments| work::of(tool, arguments)));
     }
 
     fn end(&mut self, event: &Event, body: &ToolCall) {
@@ -153,6 +172,7 @@ impl Known {
         if self.arguments.is_none()
             && let Some(arguments) = preview::body::<Called>(&event.data).arguments
         {
+            self.works(&body.tool, Some(&arguments));
             put(
                 &mut self.arguments,
                 &mut self.arguments_bytes,
@@ -185,7 +205,8 @@ impl Known {
         let mut update = db.prepare_cached(
             "UPDATE tool_calls SET call_id = ?2, turn = ?3, turn_id = ?4, tool = ?5, parent = ?6, arguments = ?7, arguments_bytes = ?8,
                 output = ?9, output_bytes = ?10, error = ?11, started = ?12, ended = ?13, told_ms = ?14, success = ?15, start_seq = ?16,
-                end_seq = ?17, last_seq = ?18, told = ?19, model = ?20, duration_ms = ?21
+                end_seq = ?17, last_seq = ?18, told = ?19, model = ?20, duration_ms = ?21, own_id = ?22,
+                work = ?23
              WHERE seq = ?1",
         )?;
         update.execute(params![
@@ -210,6 +231,8 @@ impl Known {
             self.told.text(),
             self.model,
             self.duration_ms,
+            self.own_id,
+            self.work,
         ])?;
         Ok(())
     }
@@ -272,43 +295,28 @@ pub(in crate::views) fn begin(
     body: &ToolCallStart,
 ) -> rusqlite::Result<Change> {
     let source = event.source.as_str();
-    let found = match of_id(db, place.session, &body.tool_call_id)? {
+    let found = match of_id(db, place.session, event, &body.tool_call_id)? {
         Some(rows) => start_of(rows, source)?,
         None => Found::New,
     };
-    let found = match found {
-        // Another source may know it without an id, or under one where this has none.
-        Found::New => same_work(db, place.session, event, body)?.map_or(Found::New, Found::Row),
-        found => found,
-    };
-    let (mut row, is_new) = match found {
+    let mut row = match found {
         Found::Told(row) => {
             return Ok(Change {
-                before: row.counted(),
-                after: row.counted(),
                 runs: row.ended.is_none(),
-                turn: row.turn.map(to_seq),
+                ..Change::of(&row)
             });
         }
-        Found::Row(row) => (row, false),
-        Found::New => (Known::at(event), true),
+        Found::Row(row) => row,
+        Found::New => Known::at(event),
     };
-    let before = row.counted();
-    let turn = row.turn.map(to_seq);
+    let mut change = Change::of(&row);
+    let before = row.clone();
     row.parent = parent(db, place.session, row.parent, body.parent_tool_call_id.as_deref())?;
     row.take(event, place, &body.tool_call_id, &body.tool);
     row.start(event, body);
-    if is_new && place.over {
-        // What begins in a turn that has ended has ended, too, until its own end says more.
-        row.ended = Some(event.timestamp.millis());
-    }
-    finish(db, place, event, &row, is_new)?;
-    Ok(Change {
-        before,
-        after: row.counted(),
-        runs: row.ended.is_none(),
-        turn,
-    })
+    finish(db, place, event, &before, &mut row, &mut change)?;
+    change.runs = row.ended.is_none();
+    Ok(change)
 }
 
 /// A call ends. `model` is what it is counted under.
@@ -320,44 +328,66 @@ pub(in crate::views) fn end(
     model: Option<&str>,
 ) -> rusqlite::Result<Change> {
     let source = event.source.as_str();
-    let found = match of_id(db, place.session, &body.tool_call_id)? {
+    let found = match of_id(db, place.session, event, &body.tool_call_id)? {
         Some(rows) => end_of(rows, source),
         None => unnamed_end(db, place.session, event, body)?.map_or(Found::New, Found::Row),
     };
-    let (mut row, is_new) = match found {
+    let mut row = match found {
         // It is told twice.
         Found::Told(row) => {
-            return Ok(Change {
-                before: row.counted(),
-                after: row.counted(),
-                runs: false,
-                turn: row.turn.map(to_seq),
-            });
+            return Ok(Change::of(&row));
         }
-        Found::Row(row) => (row, false),
-        Found::New => (Known::at(event), true),
+        Found::Row(row) => row,
+        Found::New => Known::at(event),
     };
-    let before = row.counted();
-    let turn = row.turn.map(to_seq);
+    let mut change = Change::of(&row);
+    let before = row.clone();
     row.parent = parent(db, place.session, row.parent, body.parent_tool_call_id.as_deref())?;
     row.take(event, place, &body.tool_call_id, &body.tool);
-    if before.is_none() {
+    if change.before.is_none() {
         row.model = model.map(str::to_owned);
     }
     row.end(event, body);
-    finish(db, place, event, &row, is_new)?;
-    Ok(Change {
-        before,
-        after: row.counted(),
-        runs: false,
-        turn,
-    })
+    finish(db, place, event, &before, &mut row, &mut change)?;
+    Ok(change)
 }
 
-fn finish(db: &Transaction<'_>, place: Place, event: &Event, row: &Known, is_new: bool) -> rusqlite::Result<()> {
-    match is_new {
-        true => row.insert(db, place.session, event.agent.as_ref().map(AsRef::<str>::as_ref)),
-        false => row.store(db),
+/// Writes the row as it has become, or as one with another where that is known only now.
+fn finish(
+    db: &Transaction<'_>,
+    place: Place,
+    event: &Event,
+    before: &Known,
+    row: &mut Known,
+    change: &mut Change,
+) -> rusqlite::Result<()> {
+    let is_new = before.told == Told::default();
+    let learned = (before.work.is_none() && row.work.is_some()) || before.turn != row.turn;
+    // Another source may know it without an id, or under one where this has none or its own.
+    if learned && (row.work.is_some() || row.arguments.is_some()) {
+        let united = unite(db, place.session, row)?;
+        change.also = united.also;
+        change.turn = change.turn.or(united.turn);
+    }
+    change.after = row.counted();
+    if is_new && row.seq == before.seq {
+        if row.ended.is_none() && place.over {
+            // What begins in a turn that has ended has ended, too, until its own end says more.
+            row.ended = Some(event.timestamp.millis());
+        }
+        return row.insert(db, place.session, event.agent.as_ref().map(AsRef::<str>::as_ref));
+    }
+    row.store(db)
+}
+
+impl Change {
+    fn of(row: &Known) -> Self {
+        Self {
+            before: row.counted(),
+            after: row.counted(),
+            turn: row.turn.map(to_seq),
+            ..Self::default()
+        }
     }
 }
 
@@ -379,11 +409,18 @@ impl Known {
     }
 }
 
+/// Whether its reporter has made this id, as `TURN.ITEM`, since it knows none: no other source has it.
+fn is_own(event: &Event, id: &str) -> bool {
+    let of_turn = |turn: &str| id.strip_prefix(turn).is_some_and(|item| item.starts_with('.'));
+    event.turn_id.as_ref().is_some_and(|turn| of_turn(turn.as_str()))
+}
+
 /// The newest rows of an id, oldest first; `None` when there is no id.
-fn of_id(db: &Connection, session: i64, id: &str) -> rusqlite::Result<Option<Vec<Known>>> {
+fn of_id(db: &Connection, session: i64, event: &Event, id: &str) -> rusqlite::Result<Option<Vec<Known>>> {
     let Some(id) = word(id) else { return Ok(None) };
+    let column = if is_own(event, id) { "own_id" } else { "call_id" };
     let sql = format!(
-        "SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 AND call_id = ?2 ORDER BY seq DESC LIMIT {NEWEST}"
+        "SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 AND {column} = ?2 ORDER BY seq DESC LIMIT {NEWEST}"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![session, id], known)?;
@@ -413,39 +450,6 @@ fn end_of(mut rows: Vec<Known>, source: &str) -> Found {
         Some(at) => Found::Row(rows.swap_remove(at)),
         None => rows.pop().map_or(Found::New, Found::Told),
     }
-}
-
-/// The oldest call of this tool with these arguments that this source has not told of, where either of the two has no id.
-fn same_work(db: &Connection, session: i64, event: &Event, body: &ToolCallStart) -> rusqlite::Result<Option<Known>> {
-    let Some(arguments) = &body.arguments else {
-        return Ok(None);
-    };
-    let sql = match word(&body.tool_call_id) {
-        Some(_) => format!(
-            "SELECT {COLUMNS} FROM tool_calls INDEXED BY tool_calls_unnamed WHERE session = ?1 AND call_id IS NULL ORDER BY seq DESC
-             LIMIT {NEWEST}"
-        ),
-        None => format!("SELECT {COLUMNS} FROM tool_calls WHERE session = ?1 ORDER BY seq DESC LIMIT {NEWEST}"),
-    };
-    let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query([session])?;
-    let (mut found, mut wanted) = (None, None);
-    while let Some(row) = rows.next()? {
-        let row = known(row)?;
-        if row.tool != body.tool || row.told.has(event.source.as_str(), 0) {
-            continue;
-        }
-        let wanted = wanted.get_or_insert_with(|| value(&preview::value(arguments).0));
-        if row.arguments.as_deref().map(value).as_ref() == Some(wanted) {
-            found = Some(row);
-        }
-    }
-    Ok(found)
-}
-
-/// JSON, whatever the order of its fields.
-fn value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// What an end may say beside its body: with what the tool was called.
@@ -484,7 +488,7 @@ fn unnamed_end(db: &Connection, session: i64, event: &Event, body: &ToolCall) ->
     }
     let sql = format!(
         "SELECT {COLUMNS} FROM tool_calls INDEXED BY tool_calls_open
-         WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1"
+         WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND own_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1"
     );
     let tool = word(&body.tool).unwrap_or_default();
     db.prepare_cached(&sql)?

@@ -26,6 +26,13 @@ pub(super) struct Share {
     pub(super) used: Used,
 }
 
+impl Share {
+    /// The source has an id for it, or has told its start or end.
+    pub(super) const fn is_named(&self) -> bool {
+        self.id.is_some() || self.started || self.ended
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shares {
     of: Vec<Share>,
