@@ -195,7 +195,7 @@ impl Mapped {
             agent: event.agent.clone().or_else(|| self.context.agent.clone()),
             session_id: session,
             turn_id: turn,
-            raw: fit::raw(line, event.data.get().len()),
+            raw: fit::raw(line, &event.data),
             ..event
         }
     }

@@ -12,6 +12,15 @@ use crate::world::World;
 
 /// What the gateway that runs on the world's data directory answers.
 pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Value {
+    serde_json::from_slice(&bytes(world, method, path, body)).unwrap()
+}
+
+/// A file of the gateway's.
+pub(crate) fn blob(world: &World, hash: &str) -> Vec<u8> {
+    bytes(world, "GET", &format!("/api/blobs/{hash}"), &Value::Null)
+}
+
+fn bytes(world: &World, method: &str, path: &str, body: &Value) -> Vec<u8> {
     let file = |name: &str| fs::read_to_string(world.data_dir().join(name)).unwrap();
     let running: Value = serde_json::from_str(&file("server.json")).unwrap();
     let host = running["url"].as_str().unwrap().strip_prefix("http://").unwrap();
@@ -23,11 +32,17 @@ pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Valu
         body.len()
     );
     socket.write_all((head + &body).as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-    serde_json::from_str(body).unwrap()
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer);
+    assert!(
+        head.contains(" 200 "),
+        "{method} {path}: {head}{}",
+        String::from_utf8_lossy(&body)
+    );
+    body
 }
 
 pub(crate) fn get(world: &World, path: &str) -> Value {

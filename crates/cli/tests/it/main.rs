@@ -17,6 +17,8 @@ mod gateway;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod player;
 #[cfg(test)]
 mod publish;
