@@ -12,26 +12,31 @@ use crate::world::World;
 
 /// What the gateway that runs on the world's data directory answers.
 pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Value {
-    serde_json::from_slice(&bytes(world, method, path, body)).unwrap()
+    serde_json::from_slice(&bytes(world, method, path, &body.to_string())).unwrap()
+}
+
+/// Lines of a vendor's.
+pub(crate) fn ingest(world: &World, path: &str, lines: &str) {
+    bytes(world, "POST", path, lines);
 }
 
 /// A file of the gateway's.
 pub(crate) fn blob(world: &World, hash: &str) -> Vec<u8> {
-    bytes(world, "GET", &format!("/api/blobs/{hash}"), &Value::Null)
+    bytes(world, "GET", &format!("/api/blobs/{hash}"), "")
 }
 
-fn bytes(world: &World, method: &str, path: &str, body: &Value) -> Vec<u8> {
+fn bytes(world: &World, method: &str, path: &str, body: &str) -> Vec<u8> {
     let file = |name: &str| fs::read_to_string(world.data_dir().join(name)).unwrap();
     let running: Value = serde_json::from_str(&file("server.json")).unwrap();
     let host = running["url"].as_str().unwrap().strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(host).unwrap();
-    let (token, body) = (file("local.token"), body.to_string());
+    let token = file("local.token");
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         token.trim(),
         body.len()
     );
-    socket.write_all((head + &body).as_bytes()).unwrap();
+    socket.write_all((head + body).as_bytes()).unwrap();
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();

@@ -31,6 +31,8 @@ mod serve;
 #[cfg(test)]
 mod steer;
 #[cfg(test)]
+mod streamed;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod watch;
