@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use turnwire_proto::{Json, NewEvent, Object, Timestamp, limits};
+use turnwire_proto::{Defaults, Incoming, Json, NewEvent, Object, Timestamp, limits};
 
 use super::{Limits, Position, Spool, SpoolError, files, lock};
 
@@ -218,17 +218,36 @@ fn encode(event: &NewEvent, out: &mut Vec<u8>) {
     if event.fits() {
         event.encode_line(out);
     } else {
-        let mut smaller = event.clone();
-        smaller.raw = smaller.raw.map(|raw| {
-            let bytes = raw.get().len();
-            Json::of(&serde_json::json!({ "truncated": true, "bytes": bytes }))
-        });
-        if !smaller.fits() {
-            smaller.data = cut(&smaller.data);
-        }
-        smaller.encode_line(out);
+        smaller(event, NewEvent::fits).encode_line(out);
     }
     out.push(b'\n');
+}
+
+/// A line for a gateway that does not take it as large as it is, though others do: as small as every gateway takes. `None`: it is.
+pub(crate) fn shortened(line: &[u8]) -> Option<Vec<u8>> {
+    let any = Defaults::new("turnwire", Timestamp::UNIX_EPOCH);
+    let event = Incoming::parse_within(line.trim_ascii_end(), limits::INCOMING);
+    let event = event.ok()?.into_event(&any);
+    let fits = |event: &NewEvent| event.size() <= limits::EVENT;
+    if fits(&event) {
+        return None;
+    }
+    let mut short = Vec::new();
+    smaller(&event, fits).encode_line(&mut short);
+    short.push(b'\n');
+    Some(short)
+}
+
+fn smaller(event: &NewEvent, fits: impl Fn(&NewEvent) -> bool) -> NewEvent {
+    let mut smaller = event.clone();
+    smaller.raw = smaller.raw.map(|raw| {
+        let bytes = raw.get().len();
+        Json::of(&serde_json::json!({ "truncated": true, "bytes": bytes }))
+    });
+    if !fits(&smaller) {
+        smaller.data = cut(&smaller.data);
+    }
+    smaller
 }
 
 /// The same body with every string over [`CUT`] bytes cut, then, if that is not enough, with a preview in its place.
