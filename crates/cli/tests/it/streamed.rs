@@ -127,7 +127,10 @@ fn a_key_that_an_agent_streams_letter_by_letter_is_in_no_file_and_its_message_ha
     let world = World::new();
     let served = serve(&world, &[]);
     run(&world, &turn(true));
-    assert!(deltas(&world, "content").starts_with("The key is "));
+    let pieces = deltas(&world, "content") + &deltas(&world, "arguments_delta");
+    assert!(pieces.starts_with("The key is "), "{pieces}");
+    let shows = |part: &[u8]| memchr::memmem::find(pieces.as_bytes(), part).is_some();
+    assert!(!secret().as_bytes().windows(9).any(shows), "{pieces}");
     let said = stdout(&world.turnwire(&["show", SESSION, "--json"]).output().unwrap());
     assert!(said.contains("The key is [redacted:anthropic-key:"), "{said}");
     drop(served);
