@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
-use turnwire_proto::{Json, Object, is_deeper, limits};
+use turnwire_proto::{Json, Object, is_deeper, limits, room};
 
 use crate::view::Obj;
 
@@ -23,49 +23,46 @@ struct Cut<'a> {
     head: &'a str,
 }
 
-/// A body that fits an event alone: long strings in it are cut, and `truncated` and `bytes` (before cutting) are added.
+/// A body that is taken alone: long strings in it are cut, and `truncated` and `bytes` (before cutting) are added. What a server
+/// makes a blob of is not long.
 pub(crate) fn body(data: Object) -> Object {
     let data = whole_surrogates(data);
-    let bytes = data.get().len();
     if is_deeper(data.get(), LEVELS) {
         return by_field(&data);
     }
-    if bytes <= limits::EVENT {
+    if room::fits(data.get(), None) {
         return data;
     }
-    let shorter = serde_json::from_str::<Value>(data.get()).ok().and_then(|value| {
-        // Half of the limit, then ever less, leaves as much of the longest strings as there is room for.
-        let mut longest = limits::EVENT / 2;
-        while longest >= 256 {
-            let mut shorter = value.clone();
-            shorten(&mut shorter, longest);
-            if let Value::Object(fields) = &mut shorter {
-                fields.insert("truncated".into(), true.into());
-                fields.insert("bytes".into(), bytes.into());
-            }
-            let shorter = Object::of(&shorter);
-            if shorter.get().len() <= limits::EVENT {
-                return Some(shorter);
-            }
-            longest /= 4;
+    let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(data.get()) else {
+        return by_field(&data);
+    };
+    fields.insert("truncated".into(), true.into());
+    fields.insert("bytes".into(), data.get().len().into());
+    // Half of the limit, then ever less, leaves as much of the longest strings as there is room for.
+    let mut longest = limits::INCOMING / 2;
+    while longest >= 256 {
+        fields.values_mut().for_each(|field| shorten(field, longest));
+        let shorter = Object::of(&fields);
+        if room::fits(shorter.get(), None) {
+            return shorter;
         }
-        None
-    });
-    shorter.unwrap_or_else(|| by_field(&data))
+        longest /= 4;
+    }
+    by_field(&data)
 }
 
-/// A vendor's line beside a body of `taken` bytes.
-pub(crate) fn raw(line: &str, taken: usize) -> Option<Json> {
+/// A vendor's line beside a body.
+pub(crate) fn raw(line: &str, body: &Object) -> Option<Json> {
     let json = Some(line)
         .filter(|line| !is_deeper(line, LEVELS))
         .and_then(|line| Json::parse(line).ok());
     let json = json.unwrap_or_else(|| Json::of(line));
-    if json.get().len() + taken <= limits::EVENT {
+    if room::fits(body.get(), Some(json.get())) {
         return Some(json);
     }
     let cut = cut(line, HEAD);
-    // A body that fills the event leaves no room; it has itself said that it was cut.
-    (cut.get().len() + taken <= limits::EVENT).then_some(cut)
+    // A body that fills the event leaves no room; it has itself said that it was cut, or is all of the line.
+    room::fits(body.get(), Some(cut.get())).then_some(cut)
 }
 
 /// The start of a text, at most `bytes` long.
@@ -100,7 +97,7 @@ fn by_field(data: &Object) -> Object {
     let kept = Json::parse(&format!("{{{}}}", kept.join(",")))
         .ok()
         .and_then(Object::new);
-    kept.filter(|kept| kept.get().len() <= limits::EVENT)
+    kept.filter(|kept| room::fits(kept.get(), None))
         .or_else(|| Object::new(cut(data.get(), HEAD)))
         .unwrap_or_else(Object::empty)
 }
@@ -168,36 +165,54 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_becomes_small_by_its_blobs_is_whole_and_so_is_its_line() {
+        let line = format!(r#"{{"tool":"Bash","output":"{}"}}"#, "é\\n".repeat(limits::EVENT));
+        let whole = body(object(&line));
+        assert_eq!(whole.get(), line);
+        assert_eq!(raw(&line, &whole).unwrap().get(), line);
+    }
+
+    #[test]
     fn a_body_over_the_limit_is_cut_and_says_so() {
         let big = object(&format!(
             r#"{{"tool":"Bash","output":"{}"}}"#,
-            "é".repeat(limits::EVENT)
+            "é".repeat(limits::INCOMING / 2)
         ));
         let bytes = big.get().len();
         let cut = body(big);
-        assert!(cut.get().len() <= limits::EVENT);
+        assert!(room::fits(cut.get(), None));
         let read: Value = cut.read().unwrap();
         assert_eq!(
             (&read["truncated"], &read["bytes"], &read["tool"]),
             (&true.into(), &bytes.into(), &"Bash".into())
         );
-        assert!(read["output"].as_str().unwrap().len() > limits::EVENT / 4);
+        assert!(read["output"].as_str().unwrap().len() > limits::INCOMING / 4);
     }
 
     #[test]
     fn a_body_of_many_small_things_is_cut_too() {
-        let many = object(&format!(r#"{{"list":[{}1]}}"#, "1,".repeat(limits::EVENT)));
-        let cut = body(many);
-        assert!(cut.get().len() <= limits::EVENT && cut.get().contains("\"truncated\":true"));
+        for item in ["1,".to_owned(), format!("\"{}\",", "x".repeat(1000))] {
+            let items = item.repeat(2 * limits::EVENT / item.len());
+            let cut = body(object(&format!(r#"{{"list":[{items}1]}}"#)));
+            assert!(cut.get().len() <= limits::EVENT && cut.get().contains("\"truncated\":true"));
+        }
     }
 
     #[test]
-    fn a_line_over_the_limit_is_cut_to_what_the_body_leaves() {
-        let line = format!("{{\"x\":\"{}\"}}", "\u{1}".repeat(limits::EVENT));
-        let cut = raw(&line, limits::EVENT / 2).unwrap();
-        assert!(cut.get().len() <= limits::EVENT / 2 && cut.get().starts_with("{\"truncated\":true"));
-        assert!(raw(&line, limits::EVENT).is_none());
-        assert_eq!(raw("{\"x\":1}", 0).unwrap().get(), "{\"x\":1}");
+    fn a_line_for_which_the_body_leaves_no_room_is_cut() {
+        let line = format!("{{\"x\":[{}1]}}", "1,".repeat(limits::EVENT));
+        let body = |bytes: usize| object(&format!("{{\"x\":\"{}\"}}", "x".repeat(bytes)));
+        let cut = raw(&line, &body(limits::EVENT / 2)).unwrap();
+        assert!(cut.get().starts_with("{\"truncated\":true"));
+        let whole = body(limits::INCOMING - 8);
+        assert!(raw(&line, &whole).is_none());
+        assert!(
+            raw(whole.get(), &body(9))
+                .unwrap()
+                .get()
+                .starts_with("{\"truncated\":true")
+        );
+        assert_eq!(raw("{\"x\":1}", &body(0)).unwrap().get(), "{\"x\":1}");
     }
 
     #[test]
@@ -206,7 +221,7 @@ mod tests {
         assert_eq!(body(object(&deep(LEVELS - 1))).get(), deep(LEVELS - 1));
         let cut = body(object(&deep(LEVELS).replacen('{', "{\"id\":7,", 1)));
         assert!(cut.get().starts_with("{\"id\":7,\"a\":{\"truncated\":true") && !is_deeper(cut.get(), LEVELS));
-        assert!(raw(&deep(LEVELS), 0).unwrap().get().starts_with("\"{"));
+        assert!(raw(&deep(LEVELS), &Object::empty()).unwrap().get().starts_with("\"{"));
         assert!(!is_deeper(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(LEVELS)), LEVELS));
     }
 

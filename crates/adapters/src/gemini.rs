@@ -102,8 +102,8 @@ impl Gemini {
         let Some(pieces) = &mut self.pieces else { return };
         pieces.bytes += content.len();
         pieces.time = line.time("timestamp");
-        // Beyond an event's size nothing could be told anyway.
-        if pieces.content.len() < limits::EVENT {
+        // Beyond what an event may have on its way nothing could be told anyway.
+        if pieces.content.len() < limits::INCOMING {
             pieces.content.push_str(&content);
         }
         let body = TextDelta {

@@ -190,7 +190,7 @@ impl<'a> Sheet<'a> {
 
     fn write_as(&mut self, id: EventId, kind: Kind, body: Object) {
         let data = fit::body(body);
-        let raw = self.payload.take().and_then(|text| fit::raw(text, data.get().len()));
+        let raw = self.payload.take().and_then(|text| fit::raw(text, &data));
         self.told.events.push(NewEvent {
             id,
             agent: self.delivery.agent.clone(),

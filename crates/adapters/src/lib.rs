@@ -7,7 +7,7 @@
 //!   [`Adapter::end`], with `ok` or `success` false and a reason where the vendor told none;
 //! - every line that is not blank is the `raw` of one event; a line that has no better event becomes kind `raw`;
 //! - every event has a session, so that nothing a vendor prints is public: until the vendor names one, events wait;
-//! - every event can be published: none is above `limits::EVENT`; what was cut says `truncated` and `bytes`;
+//! - every event can be published: none is larger than [`turnwire_proto::room`] says; what was cut says `truncated` and `bytes`;
 //! - the `usage` events of a turn add up to its `turn_end`'s `usage` and `cost_usd`: count one or the other.
 
 mod acp;

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use turnwire_proto::{
     Defaults, EventId, Incoming, Json, Kind, Message, Name, NewEvent, Note, Object, TextDelta, Timestamp, TurnEnd,
-    TurnStart,
+    TurnStart, limits,
 };
 
 use crate::{Adapter, Context, Prompted, fit, view::Obj};
@@ -154,8 +154,11 @@ fn text(line: &[u8]) -> Cow<'_, str> {
 
 /// The event that a line is, with what the context knows filled in.
 pub(crate) fn event(source: &str, line: &[u8], at: Timestamp, context: &Context) -> Option<NewEvent> {
-    let incoming = Incoming::parse(line.trim_ascii()).ok()?;
+    let incoming = Incoming::parse_within(line.trim_ascii(), limits::INCOMING).ok()?;
     let mut event = incoming.into_event(&Defaults::new(source, at));
+    if !event.fits() {
+        return None;
+    }
     event.agent = event.agent.or_else(|| context.agent.clone());
     event.session_id = event.session_id.or_else(|| context.session.clone());
     Some(event)
@@ -171,7 +174,7 @@ fn note(line: &[u8], at: Timestamp, context: &Context) -> NewEvent {
         text: shown.unwrap_or_else(|| text.clone().into_owned()),
     };
     let data = fit::body(Object::of(&body));
-    let raw = object.and_then(|_| fit::raw(&text, data.get().len()));
+    let raw = object.and_then(|_| fit::raw(&text, &data));
     event_of(SOURCE, Kind::NOTE, data, raw, at, context)
 }
 

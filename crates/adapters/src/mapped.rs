@@ -236,7 +236,7 @@ impl Mapped {
             agent: event.agent.clone().or_else(|| self.agent.clone()),
             session_id: session,
             turn_id: turn,
-            raw: fit::raw(line, event.data.get().len()),
+            raw: fit::raw(line, &event.data),
             ..event
         }
     }

@@ -44,7 +44,7 @@ impl Adapter for Native {
             ("unknown", Some(Json::of(&true))),
         ];
         let data = with(&Empty {}, &fields);
-        let raw = fit::raw(text, data.get().len());
+        let raw = fit::raw(text, &data);
         out.push(event_of(SOURCE, Kind::RAW, data, raw, at, &self.context));
     }
 

@@ -128,7 +128,7 @@ impl<V: Vendor> Adapter for Reader<V> {
             } else {
                 self.unspread(at, out);
             }
-        } else if self.spread_bytes > limits::EVENT || self.spread.len() > limits::BATCH_EVENTS || is_line(bare) {
+        } else if self.spread_bytes > limits::INCOMING || self.spread.len() > limits::BATCH_EVENTS || is_line(bare) {
             self.unspread(at, out);
         }
     }

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use turnwire_adapters::{Adapter, Coalescer};
 use turnwire_client::spool::{Losses, Spool};
-use turnwire_proto::{ErrorBody, Kind, Name, NewEvent, Note, Object, Timestamp};
+use turnwire_proto::{ErrorBody, Kind, Name, NewEvent, Note, Object, Timestamp, limits};
 
 use crate::out;
 pub(crate) use feed::{Feed, Full};
@@ -29,8 +29,8 @@ use session::Binding;
 const OURS: &str = "turnwire";
 /// What made the notes of standard error.
 const STDERR: &str = "stderr";
-/// Bytes of a line; what is longer is taken as several. The recordings have lines of 300 KB.
-const LINE: usize = 16 * 1024 * 1024;
+/// Bytes of a line; what is longer is taken as several. An image or a whole file may stand in one.
+const LINE: usize = limits::BATCH_BYTES;
 /// Bytes of a line of standard error that become one note.
 const NOTE: usize = 64 * 1024;
 /// After so much silence an adapter gives out what it held back to know more.

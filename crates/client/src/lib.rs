@@ -34,3 +34,5 @@ pub use endpoint::{Endpoint, Running, filled};
 pub use error::{Error, Refused};
 pub use locate::{Finder, NOWHERE, Place};
 pub use subscribe::{Item, Query, Subscriber};
+/// Where a text that is published in pieces may be cut: a server sees each event alone, and a secret only where one holds all of it.
+pub use turnwire_redact::boundary;

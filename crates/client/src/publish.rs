@@ -21,7 +21,7 @@ use turnwire_proto::{Code, ErrorReply};
 
 use crate::{
     Endpoint,
-    spool::{Batch, SYNC_EVERY, Spool, SpoolError},
+    spool::{Batch, SYNC_EVERY, Spool, SpoolError, shortened},
 };
 use attempt::{Attempt, attempt};
 
@@ -243,7 +243,15 @@ impl Drain {
             Ok(endpoint) => endpoint,
             Err(why) => return Ok(self.later(why, jitter(backoff).min(LOOK_AGAIN))),
         };
-        match attempt(&endpoint, batch.bytes.clone()).await {
+        let mut attempted = attempt(&endpoint, batch.bytes.clone()).await;
+        if let Attempt::Rejected { reply, .. } = &attempted
+            && reply.code() == Code::TooLarge
+            && batch.len() == 1
+            && let Some(short) = shortened(&batch.bytes)
+        {
+            attempted = attempt(&endpoint, short.into()).await;
+        }
+        match attempted {
             Attempt::Taken { written, duplicates } => {
                 self.pass(&batch);
                 *lock(&self.limit) = (limit * 2).min(BATCH_EVENTS);

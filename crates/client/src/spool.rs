@@ -33,6 +33,7 @@ use turnwire_proto::{EventId, Timestamp};
 
 pub use files::{Found, list};
 pub use read::Batch;
+pub(crate) use write::shortened;
 pub use write::{Losses, Pushed};
 
 /// Bounds of one spool.

@@ -57,6 +57,12 @@ impl NewEvent {
         self.data.get().len() + self.raw.as_ref().map_or(0, |raw| raw.get().len())
     }
 
+    /// Whether a server takes it: see [`crate::room`].
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        crate::room::fits(self.data.get(), self.raw.as_ref().map(Json::get))
+    }
+
     /// What selects it.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {

@@ -25,6 +25,7 @@ mod kind;
 pub mod limits;
 mod name;
 pub mod path;
+pub mod room;
 mod scope;
 mod selector;
 pub mod sse;

@@ -1,7 +1,9 @@
 //! The bounds that both sides of the wire know. Each is a default; a server may be set lower.
 
-/// Bytes of one event's body and raw line together.
+/// Bytes of one event's body and raw line together, without what became blobs.
 pub const EVENT: usize = 1024 * 1024;
+/// The same on its way to a server, before anything becomes a blob: with all else that an event says it is a line of [`BATCH_BYTES`].
+pub const INCOMING: usize = BATCH_BYTES - 64 * 1024;
 /// Bytes of a string that stays in its event; a longer one becomes a blob.
 pub const BLOB: usize = 64 * 1024;
 /// Bytes of its head that stay.

@@ -45,25 +45,46 @@ pub(crate) fn prefixed(text: &str, hit: &Range<usize>, last: usize, prefix: &Pre
 
 /// A private key from its first line to its last one, however its lines are broken or numbered.
 pub(crate) fn private_key(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
-    const END: &str = "-----END ";
-    const LABEL: &[&str] = &["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"];
-    let label = |from: usize| {
-        let most = text.len().min(from + 64);
-        let rest = text
-            .get(from..most)
-            .or_else(|| text.get(from..text.ceil_char_boundary(most)))?;
-        let (at, label) = LABEL.iter().find_map(|label| Some((rest.find(label)?, label)))?;
-        let words = rest[..at]
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ');
-        words.then_some(from + at + label.len())
-    };
-    let body = label(hit.end)?;
+    let body = label(text, hit.end)?;
     let most = text.ceil_char_boundary(text.len().min(body + KEY));
-    let end = text[body..most]
-        .match_indices(END)
-        .find_map(|(at, _)| label(body + at + END.len()));
-    Some(hit.start..end.unwrap_or_else(|| cut_off(text, body, most)))
+    Some(hit.start..last_line(text, body, most).unwrap_or_else(|| cut_off(text, body, most)))
+}
+
+/// From where to where a private key goes whose first line begins so; one that is not over has no end.
+pub(crate) fn key_reach(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
+    let Some(body) = label(text, hit.end) else {
+        let rest = &text.as_bytes()[hit.end..];
+        let unfinished = rest.len() < LABELS && rest.iter().all(|b| in_label(*b) || *b == b'-');
+        return unfinished.then_some(hit.start..usize::MAX);
+    };
+    let most = text.ceil_char_boundary(text.len().min(body + KEY));
+    let unfinished = if text.len() - body < KEY { usize::MAX } else { most };
+    Some(hit.start..last_line(text, body, most).unwrap_or(unfinished))
+}
+
+/// How far a label goes.
+const LABELS: usize = 64;
+
+const fn in_label(b: u8) -> bool {
+    b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' '
+}
+
+/// The end of the label of a private key that begins at `from`.
+fn label(text: &str, from: usize) -> Option<usize> {
+    const LABEL: &[&str] = &["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"];
+    let most = text.len().min(from + LABELS);
+    let rest = text
+        .get(from..most)
+        .or_else(|| text.get(from..text.ceil_char_boundary(most)))?;
+    let (at, label) = LABEL.iter().find_map(|label| Some((rest.find(label)?, label)))?;
+    rest[..at].bytes().all(in_label).then_some(from + at + label.len())
+}
+
+/// The end of a private key's last line.
+fn last_line(text: &str, body: usize, most: usize) -> Option<usize> {
+    const END: &str = "-----END ";
+    let mut ends = text[body..most].match_indices(END);
+    ends.find_map(|(at, _)| label(text, body + at + END.len()))
 }
 
 /// The end of a private key whose last line is not there: as far as what follows is long words of base64.
@@ -117,9 +138,8 @@ pub(crate) fn address(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
     if hit.start == 0 || !bytes[hit.start - 1].is_ascii_alphanumeric() {
         return None;
     }
-    let ends = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b"/?#\"'<>`\\".contains(&b);
-    let length = bytes[hit.end..].iter().take(512).position(|b| ends(*b));
-    let authority = bytes.get(hit.end..hit.end + length.unwrap_or_else(|| (bytes.len() - hit.end).min(512)))?;
+    let length = bytes[hit.end..].iter().take(AUTHORITY).position(|b| ends_authority(*b));
+    let authority = bytes.get(hit.end..hit.end + length.unwrap_or_else(|| (bytes.len() - hit.end).min(AUTHORITY)))?;
     let at = authority.iter().rposition(|b| *b == b'@')?;
     let colon = authority[..at].iter().position(|b| *b == b':')?;
     let password = hit.end + colon + 1..hit.end + at;
@@ -132,6 +152,21 @@ pub(crate) fn address(text: &str, hit: &Range<usize>) -> Option<Range<usize>> {
         .get(at + 1)
         .is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'[');
     (!filled_in_elsewhere && host).then_some(password)
+}
+
+/// From where to where an address goes; one that is not over has no end.
+pub(crate) fn address_reach(bytes: &[u8], hit: &Range<usize>) -> Range<usize> {
+    let rest = &bytes[hit.end..];
+    let end = rest.iter().take(AUTHORITY).position(|b| ends_authority(*b));
+    let unfinished = if rest.len() < AUTHORITY { usize::MAX } else { hit.end };
+    hit.start.saturating_sub(1)..end.map_or(unfinished, |end| hit.end + end)
+}
+
+/// How far an address's user, password and host go.
+const AUTHORITY: usize = 512;
+
+fn ends_authority(b: u8) -> bool {
+    b.is_ascii_whitespace() || b.is_ascii_control() || b"/?#\"'<>`\\".contains(&b)
 }
 
 /// A cheap look whether an address could have a password: there is an `@` before it ends.

@@ -6,6 +6,7 @@
 //! A text that has no beginning of a secret in it, which is nearly all, costs one pass (`prefilter`). Only where there is one
 //! are strings read (`view`) and looked at closely (`find`). Nothing but the secret changes: JSON stays the bytes that came.
 
+mod boundary;
 mod event;
 mod find;
 mod forms;
@@ -20,6 +21,7 @@ mod view;
 
 use std::{fmt, ops::Range, sync::Arc};
 
+pub use boundary::{boundary, may_end};
 pub use own::{BadPattern, OwnPattern};
 
 use own::Own;

@@ -64,9 +64,9 @@ pub(crate) fn ends(text: &[u8], end: usize) -> bool {
     }
 }
 
-/// Whether the name that ends here is a command's flag.
+/// Whether the name that ends here may be a command's flag: the letter of an escape may stand before its dashes.
 fn flag(text: &[u8], end: usize) -> bool {
-    text[begin(text, end)..end].starts_with(b"--")
+    text[begin(text, end)..end].windows(2).any(|two| two == b"--")
 }
 
 fn begin(text: &[u8], end: usize) -> usize {
@@ -162,14 +162,63 @@ pub(crate) fn assigned(text: &str, word: &Range<usize>, kind: &'static str) -> O
     Some(value.start + found.start..value.start + found.end)
 }
 
+/// From the beginning of the name whose word, by its place in the list, ends at `word`, to the end of what is assigned to it. `None`:
+/// nothing is. What is not yet over has no end. No less is taken for a value than [`assigned`] takes.
+pub(crate) fn reach(bytes: &[u8], word: usize, which: usize) -> Option<Range<usize>> {
+    const MOST: usize = 16;
+    let begin = begin(bytes, word);
+    let skip = |from: usize, of: &[u8]| {
+        let many = bytes[from..].iter().take(MOST).take_while(|b| of.contains(b)).count();
+        from + many
+    };
+    let quoted = skip(word, b"\"'`]\\");
+    let blanks = skip(quoted, b" \t");
+    let signs = skip(blanks, b"=:>");
+    let flag = blanks > quoted && flag(bytes, word);
+    if blanks < bytes.len() && signs == blanks && !flag {
+        return None;
+    }
+    // In JSON within a text, its quotation mark is escaped.
+    let value = skip(skip(signs, b" \t"), b"\\");
+    let over = |from: usize, most: usize, is: &dyn Fn(u8) -> bool| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        match rest.iter().take(most).position(|b| is(*b)) {
+            Some(end) => from + end,
+            // Longer than any that is looked at.
+            None if rest.len() > most => from,
+            None => usize::MAX,
+        }
+    };
+    let end = match bytes.get(value) {
+        None => usize::MAX,
+        // As it is escaped, it may be longer.
+        Some(quote @ (b'"' | b'\'' | b'`')) => {
+            over(value + 1, 2 * LONGEST, &|b| b == *quote || b == b'\n').saturating_add(1)
+        }
+        Some(_) => {
+            let end = over(value, LONGEST, &ends_plain);
+            if WORDS[which].1 == "authorization" && bytes.get(end) == Some(&b' ') {
+                over(end + 1, LONGEST, &ends_plain)
+            } else {
+                end
+            }
+        }
+    };
+    Some(begin..end)
+}
+
+/// What ends a value without quotes.
+fn ends_plain(b: u8) -> bool {
+    b.is_ascii_whitespace() || b.is_ascii_control() || b"\"'`,;&<>()[]{}|".contains(&b)
+}
+
 /// A value without quotes: up to what ends a word in a shell, a query or a program. A call or an index is none.
 fn plain(bytes: &[u8], at: usize, kind: &str) -> Option<Range<usize>> {
-    let ends = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || b"\"'`,;&<>()[]{}|".contains(&b);
     let length = |from: usize| {
         bytes[from..]
             .iter()
             .take(LONGEST + 1)
-            .position(|b| ends(*b))
+            .position(|b| ends_plain(*b))
             .unwrap_or(bytes.len() - from)
     };
     let mut end = at + length(at);

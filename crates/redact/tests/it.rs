@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use turnwire_proto::{Json, Kind, Name, NewEvent, Object, Timestamp};
-use turnwire_redact::{OwnPattern, Redactor, samples};
+use turnwire_redact::{OwnPattern, Redactor, boundary, samples};
 
 fn redactor() -> Redactor {
     Redactor::new([7; 32], &[]).unwrap()
@@ -199,7 +199,7 @@ fn what_stands_beside_a_secret_does_not_hide_another() {
 }
 
 #[test]
-fn texts_made_to_be_slow_are_not() {
+fn a_megabyte_of_nothing_but_beginnings_of_secrets_is_read_to_its_end_and_stays_json() {
     for piece in [
         "-----BEGIN RSA PRIVATE KEY-----",
         "-eyJ",
@@ -215,6 +215,116 @@ fn texts_made_to_be_slow_are_not() {
         let once = json(&text);
         assert!(serde_json::from_str::<serde_json::Value>(&once).is_ok());
     }
+}
+
+/// What is told of a text that comes in pieces, cut at boundaries, each piece redacted alone. Answers the pieces put together with and
+/// without that.
+fn streamed<'a>(pieces: impl IntoIterator<Item = &'a str>) -> (String, String) {
+    let (mut held, mut told, mut plain) = (String::new(), String::new(), String::new());
+    let tell = |piece: &str, told: &mut String, plain: &mut String| {
+        let field = serde_json::json!({ "arguments_delta": piece }).to_string();
+        let clean: serde_json::Value = serde_json::from_str(&json(&field)).unwrap();
+        told.push_str(clean["arguments_delta"].as_str().unwrap());
+        plain.push_str(piece);
+    };
+    for piece in pieces {
+        held.push_str(piece);
+        let at = boundary(&held);
+        let rest = held.split_off(at);
+        tell(&held, &mut told, &mut plain);
+        held = rest;
+    }
+    tell(&held, &mut told, &mut plain);
+    (told, plain)
+}
+
+/// Every sample in a text, as itself and as JSON within it.
+fn in_context() -> Vec<(String, Option<String>)> {
+    let mut texts = Vec::new();
+    for (_, text, secret) in samples::all() {
+        for (before, behind) in [
+            ("", ""),
+            ("Here it is: ", " and more.\n"),
+            ("é", "\u{3002}次"),
+            ("\n", "\n\n"),
+        ] {
+            let whole = format!("{before}{text}{behind}");
+            texts.extend((1..3).map(|times| (nested(&whole, times), secret.clone())));
+            texts.push((whole, secret.clone()));
+        }
+    }
+    texts
+}
+
+/// No more of a secret is left than a few characters, and a text without one is the same.
+fn holds_nothing(text: &str, secret: Option<&str>, (told, plain): &(String, String)) {
+    assert_eq!(plain, text, "the pieces are the text");
+    let Some(secret) = secret else {
+        assert_eq!(told, text);
+        return;
+    };
+    let part = 9.min(secret.len());
+    for start in (0..=secret.len() - part).filter(|at| secret.is_char_boundary(*at)) {
+        let part = &secret[start..start + part];
+        // What a private key's lines begin and end with is none of it, nor are its escapes.
+        let public = part.contains("-----") || part.contains("PRIVATE") || part.contains('\\') || part.contains('\n');
+        assert!(public || !told.contains(part), "{part}\n{text}\n{told}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_streamed_letter_by_letter_is_replaced_as_a_whole() {
+    for (text, secret) in in_context() {
+        let letters = text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]);
+        let told = streamed(letters);
+        holds_nothing(&text, secret.as_deref(), &told);
+        assert_eq!(
+            secret.is_some(),
+            told.0.contains("[redacted:") && told.0 != text,
+            "{}",
+            told.0
+        );
+    }
+}
+
+#[test]
+fn wherever_a_text_with_a_secret_is_cut_in_two_its_pieces_hold_nothing_of_it() {
+    for (text, secret) in in_context() {
+        for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            holds_nothing(&text, secret.as_deref(), &streamed([&text[..at], &text[at..]]));
+        }
+    }
+}
+
+#[test]
+fn words_go_on_and_what_announces_a_secret_waits_for_it() {
+    for (text, rest) in [
+        ("words and mo", "mo"),
+        ("the password must ha", "ha"),
+        ("password", "password"),
+        ("a password", "password"),
+        ("a password ", "password "),
+        ("a password: ", "password: "),
+        ("a password = \"two wo", "password = \"two wo"),
+        ("a password = \"two words\"", ""),
+        ("Authorization: Bearer ", "Authorization: Bearer "),
+        ("a bearer ", "bearer "),
+        ("run --token ", "--token "),
+        ("{\"api_key\":\"", "api_key\":\""),
+        ("{\"path\":\"a/b\",\"o", "o"),
+        ("x -----BEGIN RSA ", "-----BEGIN RSA "),
+        (
+            "x -----BEGIN PRIVATE KEY-----\nMIIE\nAAAA\n",
+            "-----BEGIN PRIVATE KEY-----\nMIIE\nAAAA\n",
+        ),
+        ("-----BEGIN PUBLIC KEY-----\nMIIE\n", ""),
+        ("漢字かな", ""),
+    ] {
+        assert_eq!(&text[boundary(text)..], rest, "{text}");
+    }
+    // Beyond what a private key may have, it is none.
+    let endless = format!("-----BEGIN PRIVATE KEY-----\n{}", "MIIE\n".repeat(8000));
+    assert!(boundary(&endless) > 32 * 1024);
 }
 
 proptest! {
@@ -233,8 +343,28 @@ proptest! {
     }
 
     #[test]
+    fn however_a_text_is_cut_its_pieces_hold_nothing_of_its_secret(
+        which in 0..1000_usize,
+        sizes in proptest::collection::vec(1..40_usize, 1..60),
+    ) {
+        let texts = in_context();
+        let (text, secret) = &texts[which % texts.len()];
+        let (mut pieces, mut rest) = (Vec::new(), text.as_str());
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, left) = rest.split_at(rest.ceil_char_boundary(*size));
+            pieces.push(piece);
+            rest = left;
+        }
+        holds_nothing(text, secret.as_deref(), &streamed(pieces));
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(text in "\\PC{0,200}") {
         let _ = redactor().text(&text);
         let _ = redactor().json(&text);
+        prop_assert!(text.is_char_boundary(boundary(&text)));
     }
 }

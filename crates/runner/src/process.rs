@@ -20,13 +20,14 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
+use turnwire_proto::limits;
 
 use crate::{Failure, drivers::Setup};
 
-/// Bytes of a line; what is longer is taken as several. The recordings have lines of 300 KB.
-const LINE: usize = 8 * 1024 * 1024;
+/// Bytes of a line; what is longer is taken as several. An image or a whole file may stand in one.
+const LINE: usize = limits::BATCH_BYTES;
 /// Lines that have been read and not asked for: beyond it the program waits, as for any pipe.
-const AHEAD: usize = 16;
+const AHEAD: usize = 4;
 /// How long a program may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long output is waited for after the program's end: something else may hold it open.

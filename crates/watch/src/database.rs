@@ -12,7 +12,7 @@ use crate::marks::Identity;
 /// How long a question waits for a writer before it is asked later.
 const BUSY: Duration = Duration::from_millis(250);
 /// The largest row that is read: as the longest line of a file.
-const ROW: i64 = 4 << 20;
+const ROW: i64 = 32 << 20;
 /// Bytes of a session's rows beyond which no more are read at once.
 const ROWS: u64 = 1 << 20;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use turnwire_adapters::{Context, Filed, Spec};
-use turnwire_proto::{Defaults, Kind, Name, NewEvent, Object, Timestamp};
+use turnwire_proto::{Defaults, Kind, Name, NewEvent, Object, Timestamp, limits};
 
 use crate::{
     journal::Place,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The longest line. Agents write images and whole files in one; a longer one is told as far as it can be shown.
-const LINE: usize = 4 << 20;
+const LINE: usize = limits::BATCH_BYTES;
 /// Bytes of a longer one that are shown.
 const SHOWN: usize = 8 * 1024;
 /// Bytes in which a file's first line must end for it to say whose it is.

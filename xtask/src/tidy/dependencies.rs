@@ -9,10 +9,10 @@ use crate::shell;
 /// Who may use whom within the workspace. A crate that is not here may use nothing of it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("turnwire-log", &["turnwire-proto"]),
-    ("turnwire-adapters", &["turnwire-proto"]),
+    ("turnwire-adapters", &["turnwire-proto", "turnwire-redact"]),
     ("turnwire-formats", &["turnwire-proto"]),
     ("turnwire-redact", &["turnwire-proto"]),
-    ("turnwire-client", &["turnwire-proto"]),
+    ("turnwire-client", &["turnwire-proto", "turnwire-redact"]),
     (
         "turnwire-runner",
         &["turnwire-proto", "turnwire-adapters", "turnwire-client"],

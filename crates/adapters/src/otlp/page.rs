@@ -133,7 +133,7 @@ impl Page<'_> {
 
     fn write_as<T: Serialize>(&mut self, id: EventId, kind: Kind, body: &T, more: &[(&'static str, Option<Json>)]) {
         let data = fit::body(with(body, more));
-        let raw = self.raw.take().and_then(|text| fit::raw(&text, data.get().len()));
+        let raw = self.raw.take().and_then(|text| fit::raw(&text, &data));
         self.told.records_of.push(std::mem::take(&mut self.records));
         self.told.events.push(NewEvent {
             id,

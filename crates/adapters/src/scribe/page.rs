@@ -141,7 +141,7 @@ impl<'a> Page<'a> {
         // What was open before the session had a name may end just after it has got one.
         let session = session.or_else(|| self.scribe.session.clone());
         let data = fit::body(body);
-        let raw = self.raw.take().and_then(|line| fit::raw(line, data.get().len()));
+        let raw = self.raw.take().and_then(|line| fit::raw(line, &data));
         let mut event = NewEvent {
             agent: self.scribe.context.agent.clone(),
             session_id: session,

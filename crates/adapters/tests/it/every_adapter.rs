@@ -40,11 +40,12 @@ fn check(name: &str, lines: &[Vec<u8>]) -> Vec<NewEvent> {
 }
 
 pub(crate) fn publishable(name: &str, event: &NewEvent) {
-    assert!(event.size() <= limits::EVENT, "{name}: {} bytes", event.size());
+    assert!(event.fits(), "{name}: {} bytes", event.size());
     let mut line = Vec::new();
     event.encode_line(&mut line);
     assert!(!line.contains(&b'\n'), "{name}");
-    let read = Incoming::parse(&line).unwrap_or_else(|e| panic!("{name}: {e}: {}", String::from_utf8_lossy(&line)));
+    let read = Incoming::parse_within(&line, limits::INCOMING)
+        .unwrap_or_else(|e| panic!("{name}: {e}: {}", String::from_utf8_lossy(&line)));
     assert_eq!(
         &read.into_event(&Defaults::new("other", Timestamp::UNIX_EPOCH)),
         event,
@@ -286,9 +287,8 @@ fn odd_lines_are_kept() {
 }
 
 #[test]
-fn huge_lines_are_cut_and_say_so() {
-    let text =
-        |wrap: fn(&str) -> String, fill: &str| wrap(&fill.repeat(limits::EVENT * 11 / 10 / fill.len())).into_bytes();
+fn large_lines_come_whole_and_larger_ones_than_are_taken_are_cut_and_say_so() {
+    let text = |wrap: fn(&str) -> String, fill: &str, bytes: usize| wrap(&fill.repeat(bytes / fill.len())).into_bytes();
     let claude: fn(&str) -> String = |x| {
         format!(r#"{{"type":"assistant","session_id":"s","message":{{"content":[{{"type":"text","text":"{x}"}}]}}}}"#)
     };
@@ -318,11 +318,15 @@ fn huge_lines_are_cut_and_say_so() {
         ("lines", plain),
     ] {
         for fill in ["x", "é", "\\u0000"] {
-            assert!(shows(&check(name, &[text(wrap, fill)])), "{name}");
+            assert!(
+                !shows(&check(name, &[text(wrap, fill, limits::EVENT * 11 / 10)])),
+                "{name}"
+            );
         }
+        assert!(shows(&check(name, &[text(wrap, "é", limits::BATCH_BYTES)])), "{name}");
     }
     for name in names() {
-        assert!(shows(&check(name, &[vec![0; limits::EVENT * 3 / 4]])), "{name}");
+        assert!(!shows(&check(name, &[vec![0; limits::EVENT * 3 / 4]])), "{name}");
     }
 }
 

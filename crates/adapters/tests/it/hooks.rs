@@ -240,8 +240,8 @@ fn payloads_of_any_shape_are_kept_and_none_is_public() {
     let told = claude(b"{\"hook_event_name\":\"Stop\",\"prompt_id\":\"p\"}", &delivery());
     assert_eq!(told.events[0].session_id.as_ref().unwrap().as_str(), NO_SESSION);
     let big = format!(
-        "{{\"session_id\":\"s\",\"hook_event_name\":\"PostToolUse\",\"tool_use_id\":\"a\",\"tool_response\":\"{}\"}}",
-        "x".repeat(limits::EVENT)
+        "{{\"session_id\":\"s\",\"hook_event_name\":\"PostToolUse\",\"tool_use_id\":\"a\",\"tool_response\":[{}1]}}",
+        "1,".repeat(limits::EVENT)
     );
     assert!(
         check(Vendor::Claude, big.as_bytes(), false).events[0]

@@ -197,7 +197,7 @@ async fn an_approved_tool_is_not_let_go_while_the_agent_is_held() {
 async fn an_interrupt_ends_the_turn_and_the_next_message_is_answered_by_the_same_process() {
     let (gate, _opener) = Gate::new();
     let model = ModelServer::script(move |asked| match asked.prompt.as_str() {
-        "slowly" => Reply::Halves("first", "never", gate.clone()),
+        "slowly" => Reply::Halves("first, ", "never", gate.clone()),
         "a tool" => tool(asked),
         _ => Reply::Text("understood"),
     });
@@ -290,7 +290,7 @@ async fn a_new_session_knows_nothing_and_a_restarted_agent_knows_what_was_said()
 async fn an_agent_that_is_killed_leaves_no_process_and_the_next_one_closes_its_turn_and_goes_on() {
     let (gate, _opener) = Gate::new();
     let model = ModelServer::script(move |asked| match asked.prompt.as_str() {
-        "slowly" => Reply::Halves("first", "never", gate.clone()),
+        "slowly" => Reply::Halves("first, ", "never", gate.clone()),
         _ => Reply::Text("understood"),
     });
     let mut gateway = Gateway::start(&[]);

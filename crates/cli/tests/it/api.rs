@@ -12,36 +12,52 @@ use crate::world::World;
 
 /// One request, and what it is answered with.
 pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Value {
-    serde_json::from_str(&text(world, method, path, body)).unwrap()
+    serde_json::from_slice(&bytes(world, method, path, &body.to_string())).unwrap()
 }
 
 /// A figure that the gateway has of itself.
 pub(crate) fn metric(world: &World, name: &str) -> u64 {
-    let figures = text(world, "GET", "/metrics", &Value::Null);
+    let figures = String::from_utf8(bytes(world, "GET", "/metrics", "")).unwrap();
     let line = figures
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name}: {figures}")).parse().unwrap()
 }
 
+/// Lines of a vendor's.
+pub(crate) fn ingest(world: &World, path: &str, lines: &str) {
+    bytes(world, "POST", path, lines);
+}
+
+/// A file of the gateway's.
+pub(crate) fn blob(world: &World, hash: &str) -> Vec<u8> {
+    bytes(world, "GET", &format!("/api/blobs/{hash}"), "")
+}
+
 /// What the gateway that runs on the world's data directory answers.
-fn text(world: &World, method: &str, path: &str, body: &Value) -> String {
+fn bytes(world: &World, method: &str, path: &str, body: &str) -> Vec<u8> {
     let file = |name: &str| fs::read_to_string(world.data_dir().join(name)).unwrap();
     let running: Value = serde_json::from_str(&file("server.json")).unwrap();
     let host = running["url"].as_str().unwrap().strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(host).unwrap();
-    let (token, body) = (file("local.token"), body.to_string());
+    let token = file("local.token");
     let head = format!(
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         token.trim(),
         body.len()
     );
-    socket.write_all((head + &body).as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-    body.to_owned()
+    socket.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer);
+    assert!(
+        head.contains(" 200 "),
+        "{method} {path}: {head}{}",
+        String::from_utf8_lossy(&body)
+    );
+    body
 }
 
 pub(crate) fn get(world: &World, path: &str) -> Value {

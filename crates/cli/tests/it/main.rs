@@ -17,6 +17,8 @@ mod gateway;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 #[path = "../../../watch/tests/it/opencode_db.rs"]
 mod opencode_db;
 #[cfg(test)]
@@ -31,6 +33,8 @@ mod send;
 mod serve;
 #[cfg(test)]
 mod steer;
+#[cfg(test)]
+mod streamed;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

@@ -70,6 +70,13 @@ impl World {
         self.spool_files().iter().map(size).sum()
     }
 
+    /// Whether a whole line in the spools has `text`.
+    pub(crate) fn has_spooled(&self, text: &str) -> bool {
+        let files = self.spool_files();
+        let has = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|all| all.ends_with('\n') && all.contains(text));
+        files.iter().any(has)
+    }
+
     fn spool_files(&self) -> Vec<PathBuf> {
         entries(&self.data_dir().join("spool"))
             .iter()

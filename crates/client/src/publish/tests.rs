@@ -227,6 +227,26 @@ async fn a_poisoned_event_is_set_aside_and_the_rest_flows() {
 }
 
 #[tokio::test]
+async fn an_event_larger_than_this_gateway_takes_is_cut_and_says_so() {
+    const TOO_LARGE: &str = r#"{"error":{"code":"too_large","message":"x","retry":false,"details":{"limit":2097152}}}"#;
+    let bench = Bench::new(vec![Step::Say(413, "", TOO_LARGE)]).await;
+    let spool = bench.spool();
+    spool.push(&[note(&"x".repeat(3 << 20))]);
+    let publisher = Publisher::start(Arc::clone(&spool), bench.endpoint(None));
+    let flushed = publisher.flush(LONG, Patience::OneTry).await;
+    assert_eq!(
+        (flushed.left, flushed.status.rejected, flushed.status.written),
+        (0, 0, 1)
+    );
+    let text = &bench.server.texts()[0];
+    assert!(
+        text.len() < 1 << 20 && text.contains("\"truncated\":true") && text.contains("\"bytes\":3145736"),
+        "{}",
+        text.len()
+    );
+}
+
+#[tokio::test]
 async fn where_the_gateway_names_the_bad_line_it_is_found_at_once() {
     const HINT: &str = r#"{"error":{"code":"bad_request","message":"x","retry":false,"details":{"line":301}}}"#;
     let bench = Bench::new(vec![Step::Say(400, "", HINT)]).await;

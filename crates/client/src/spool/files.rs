@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    io::{self, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use turnwire_proto::Incoming;
+use turnwire_proto::{Incoming, limits};
 
 use super::{Meta, Position, SpoolError, read};
 
@@ -184,27 +184,23 @@ pub(super) fn mend(dir: &Path) -> Result<Mended, SpoolError> {
 fn mend_tail(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 64 * 1024;
     let len = file.metadata()?.len();
-    let mut tail = Vec::new();
-    let mut start = len;
+    let (mut start, mut part) = (len, Vec::new());
     while start > 0 {
         let from = start.saturating_sub(STEP);
-        let mut part = vec![0; usize::try_from(start - from).unwrap_or(0)];
-        file.seek(SeekFrom::Start(from))?;
-        file.read_exact(&mut part)?;
+        part.resize(usize::try_from(start - from).unwrap_or(0), 0);
+        file.read_exact_at(&mut part, from)?;
         if let Some(at) = memchr::memrchr(b'\n', &part) {
-            part.drain(..=at);
             start = from + at as u64 + 1;
-            part.append(&mut tail);
-            tail = part;
             break;
         }
-        part.append(&mut tail);
-        (tail, start) = (part, from);
+        start = from;
     }
-    if tail.is_empty() {
+    if start == len {
         return Ok(len);
     }
-    if Incoming::parse(&tail).is_ok() {
+    let mut tail = vec![0; usize::try_from(len - start).unwrap_or(0)];
+    file.read_exact_at(&mut tail, start)?;
+    if Incoming::parse_within(&tail, limits::INCOMING).is_ok() {
         file.seek(SeekFrom::End(0))?;
         file.write_all(b"\n")?;
         return Ok(len + 1);

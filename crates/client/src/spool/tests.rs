@@ -2,7 +2,7 @@
 
 use std::{io::Write, os::unix::fs::FileExt};
 
-use turnwire_proto::{Code, ErrorReply, Incoming, Json, Kind, Name, NewEvent, Object};
+use turnwire_proto::{Code, ErrorReply, Incoming, Json, Kind, Name, NewEvent, Object, limits};
 
 use super::*;
 
@@ -195,7 +195,7 @@ fn a_full_spool_gives_up_deltas_first_then_counts_what_it_could_not_take_and_tel
 fn an_event_that_is_too_large_is_cut_instead_of_lost() {
     let root = tempfile::tempdir().unwrap();
     let spool = make(root.path());
-    let big = "é".repeat(700_000);
+    let big = "é".repeat(limits::INCOMING / 2);
     let list = serde_json::json!({ "items": vec![1; 800_000] });
     let with_raw = NewEvent {
         raw: Some(Json::of(&big)),
@@ -209,9 +209,43 @@ fn an_event_that_is_too_large_is_cut_instead_of_lost() {
     let batch = spool.read(10, 8 << 20).unwrap();
     assert_eq!(batch.len(), 3);
     let read = |at: usize| Incoming::parse(batch.lines(at..at + 1).trim_ascii_end()).unwrap();
-    assert!(read(0).raw.is_none() && read(0).data.get().contains("small"));
-    assert!(read(1).data.get().contains("<cut: 1400000 bytes in all>"));
-    assert!(read(2).data.get().contains("\"cut\":true"));
+    let raw = format!(r#"{{"truncated":true,"bytes":{}}}"#, big.len() + 2);
+    assert!(read(0).raw.is_some_and(
+        |cut| cut.read::<serde_json::Value>().unwrap() == serde_json::from_str::<serde_json::Value>(&raw).unwrap()
+    ));
+    assert!(read(0).data.get().contains("small"));
+    assert!(
+        read(1)
+            .data
+            .get()
+            .contains(&format!("<cut: {} bytes in all>", big.len()))
+    );
+    for cut in [read(1), read(2)] {
+        assert!(cut.data.get().contains("\"truncated\":true"));
+    }
+    assert!(read(2).data.get().contains("\"preview\":"));
+}
+
+#[test]
+fn a_large_event_is_whole_also_when_its_writer_was_killed_before_its_line_break() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = make(root.path());
+    let big = "x".repeat(limits::INCOMING - 100);
+    spool.push(&[note("before"), note(&big)]);
+    let dir = spool.dir().to_owned();
+    drop(spool);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join("000001.ndjson"))
+        .unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let adopted = Spool::adopt(&dir, Limits::default()).unwrap().unwrap();
+    let first = adopted.read(10, 1 << 20).unwrap();
+    assert_eq!(first.len(), 1);
+    adopted.advance(first.next, 1).unwrap();
+    let batch = adopted.read(10, 1 << 20).unwrap();
+    let read = Incoming::parse_within(batch.bytes.trim_ascii_end(), limits::INCOMING).unwrap();
+    assert!(batch.len() == 1 && read.data.get().contains(&big));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use turnwire_proto::{NewEvent, Timestamp, limits};
+use turnwire_proto::{Defaults, Incoming, Json, NewEvent, Object, Timestamp, limits};
 
 use super::{Limits, Position, Spool, SpoolError, files, lock};
 
@@ -15,6 +15,8 @@ use super::{Limits, Position, Spool, SpoolError, files, lock};
 const RESERVE: u64 = 16 * 1024;
 /// Bytes of a string that is cut because its event is too large.
 const CUT: usize = 64 * 1024;
+/// Bytes of the buffer that is kept from push to push.
+const BUFFER: usize = 1024 * 1024;
 
 /// The one who writes.
 #[derive(Debug)]
@@ -147,6 +149,8 @@ impl Spool {
                     self.roll(&mut writer);
                 }
                 self.end.send_replace(writer.position());
+                writer.buffer.clear();
+                writer.buffer.shrink_to(BUFFER);
             }
             Err(error) => {
                 let reason = format!("the spool could not be written: {error}");
@@ -208,24 +212,46 @@ const fn room(limits: &Limits, used: u64, delta: bool, reserve: u64) -> bool {
     used + reserve <= limit
 }
 
-/// One line, its line break included. An event that is larger than a gateway takes loses its vendor line, then the middle
-/// of what is long in it: an event that is refused for its size would be lost as a whole.
+/// One line, its line break included. Of an event that is larger than a gateway takes, the vendor line is cut, then what is long in
+/// its body: an event that is refused for its size would be lost as a whole.
 fn encode(event: &NewEvent, out: &mut Vec<u8>) {
-    if event.size() <= limits::EVENT {
+    if event.fits() {
         event.encode_line(out);
     } else {
-        let mut smaller = event.clone();
-        smaller.raw = None;
-        if smaller.size() > limits::EVENT {
-            smaller.data = cut(&smaller.data);
-        }
-        smaller.encode_line(out);
+        smaller(event, NewEvent::fits).encode_line(out);
     }
     out.push(b'\n');
 }
 
+/// A line for a gateway that does not take it as large as it is, though others do: as small as every gateway takes. `None`: it is.
+pub(crate) fn shortened(line: &[u8]) -> Option<Vec<u8>> {
+    let any = Defaults::new("turnwire", Timestamp::UNIX_EPOCH);
+    let event = Incoming::parse_within(line.trim_ascii_end(), limits::INCOMING);
+    let event = event.ok()?.into_event(&any);
+    let fits = |event: &NewEvent| event.size() <= limits::EVENT;
+    if fits(&event) {
+        return None;
+    }
+    let mut short = Vec::new();
+    smaller(&event, fits).encode_line(&mut short);
+    short.push(b'\n');
+    Some(short)
+}
+
+fn smaller(event: &NewEvent, fits: impl Fn(&NewEvent) -> bool) -> NewEvent {
+    let mut smaller = event.clone();
+    smaller.raw = smaller.raw.map(|raw| {
+        let bytes = raw.get().len();
+        Json::of(&serde_json::json!({ "truncated": true, "bytes": bytes }))
+    });
+    if !fits(&smaller) {
+        smaller.data = cut(&smaller.data);
+    }
+    smaller
+}
+
 /// The same body with every string over [`CUT`] bytes cut, then, if that is not enough, with a preview in its place.
-fn cut(data: &turnwire_proto::Object) -> turnwire_proto::Object {
+fn cut(data: &Object) -> Object {
     use serde_json::Value;
     fn shorten(text: &mut String) {
         if text.len() > CUT {
@@ -243,16 +269,19 @@ fn cut(data: &turnwire_proto::Object) -> turnwire_proto::Object {
         }
     }
     let Ok(mut value) = data.read::<Value>() else {
-        return turnwire_proto::Object::empty();
+        return Object::empty();
     };
     walk(&mut value);
-    let mut smaller = turnwire_proto::Object::of(&value);
-    if smaller.get().len() > limits::EVENT {
-        let mut preview = data.get().to_owned();
-        shorten(&mut preview);
-        smaller = turnwire_proto::Object::of(&serde_json::json!({ "cut": true, "preview": preview }));
+    let bytes = data.get().len();
+    value["truncated"] = true.into();
+    value["bytes"] = bytes.into();
+    let smaller = Object::of(&value);
+    if smaller.get().len() + CUT <= limits::EVENT {
+        return smaller;
     }
-    smaller
+    let mut preview = data.get().to_owned();
+    shorten(&mut preview);
+    Object::of(&serde_json::json!({ "truncated": true, "bytes": bytes, "preview": preview }))
 }
 
 fn floor(text: &str, mut at: usize) -> usize {

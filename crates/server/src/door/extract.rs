@@ -5,7 +5,7 @@ use std::{fmt::Write as _, ops::Range, sync::LazyLock};
 use base64::{Engine, alphabet, engine};
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
-use turnwire_proto::{BLOBS, BLOBS_RENAMED, BlobRef, Json, Kind, NewEvent, Object, limits, path};
+use turnwire_proto::{BLOBS, BLOBS_RENAMED, BlobRef, Json, Kind, NewEvent, Object, limits, path, room};
 
 /// Levels of nesting that are looked into; no event has more.
 const LEVELS: usize = 128;
@@ -35,22 +35,26 @@ pub(super) fn extract(event: &NewEvent) -> Option<(NewEvent, Vec<Blob>)> {
     // What agents are told from the log must be there whole.
     let stays = [Kind::COMMAND, Kind::COMMAND_STATE, Kind::APPROVAL_DECISION].contains(&event.kind);
     // What a person decides on, and what is said, is read as one: it leaves only when there is no room for it.
-    let read_as_one = [Kind::MESSAGE, Kind::APPROVAL_REQUEST].contains(&event.kind) && event.size() <= limits::EVENT;
-    let longest = if read_as_one { limits::EVENT } else { limits::BLOB };
-    let may = |json: &str| !stays && (json.len() > longest || IMAGE.find(json.as_bytes()).is_some());
+    let read_as_one = [Kind::MESSAGE, Kind::APPROVAL_REQUEST].contains(&event.kind);
+    let up_to = |as_one: bool| if as_one { limits::EVENT } else { limits::BLOB };
+    let fits = read_as_one && event.size() <= limits::EVENT;
+    // The vendor's line makes room first.
+    let alone = read_as_one && data.len() + raw.map_or(0, room::stays) <= limits::EVENT;
+    let (longest, longest_raw) = (up_to(fits || alone), up_to(fits));
+    let may = |json: &str, longest: usize| !stays && (json.len() > longest || IMAGE.find(json.as_bytes()).is_some());
     let named = OURS.find(data.as_bytes()).is_some();
-    if !named && !may(data) && !raw.is_some_and(may) {
+    if !named && !may(data, longest) && !raw.is_some_and(|raw| may(raw, longest_raw)) {
         return None;
     }
     let (mut refs, mut blobs) = (Vec::new(), Vec::new());
     let renamed = named.then(|| rename(data)).flatten();
     let data = renamed.as_deref().unwrap_or(data);
-    let smaller = may(data)
+    let smaller = may(data, longest)
         .then(|| leave(data, "/data", longest, &mut refs, &mut blobs))
         .flatten();
     let raw = raw
-        .filter(|raw| may(raw))
-        .and_then(|raw| leave(raw, "/raw", longest, &mut refs, &mut blobs));
+        .filter(|raw| may(raw, longest_raw))
+        .and_then(|raw| leave(raw, "/raw", longest_raw, &mut refs, &mut blobs));
     if refs.is_empty() && renamed.is_none() {
         return None;
     }
@@ -313,10 +317,14 @@ impl<'a> Walk<'a> {
             self.enter(name);
             if let Some(place) = self.value(level + 1)? {
                 match name {
-                    "data" | "blob" if self.found.len() == before => contents = Some((place, self.pointer.clone())),
-                    "data" | "blob" => contents = self.found.last().map(|found| (place, found.pointer.clone())),
-                    "media_type" | "mimeType" | "mime_type" | "mediaType" => {
-                        image = self.json[place].starts_with("image/");
+                    "data" | "blob" | "base64" if self.found.len() == before => {
+                        contents = Some((place, self.pointer.clone()))
+                    }
+                    "data" | "blob" | "base64" => {
+                        contents = self.found.last().map(|found| (place, found.pointer.clone()))
+                    }
+                    "media_type" | "mimeType" | "mime_type" | "mediaType" | "type" => {
+                        image |= self.json[place].starts_with("image/");
                     }
                     _ => {}
                 }

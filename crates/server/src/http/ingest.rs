@@ -3,6 +3,8 @@
 //! The ids of the events are made of the lines and of all lines before them, so the same body again writes nothing, and a body that
 //! has grown writes what is new.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Json, Router,
     body::Body,
@@ -11,7 +13,7 @@ use axum::{
     routing::post,
 };
 use http::HeaderMap;
-use turnwire_adapters::{ADAPTERS, Adapter, Context, by_name};
+use turnwire_adapters::{ADAPTERS, Adapter, Coalescer, Context, by_name};
 use turnwire_proto::{Code, Name, NewEvent, Timestamp, limits, path};
 
 use super::{App, Refusal, idempotency, ids::Ids, intake};
@@ -19,6 +21,9 @@ use crate::{
     auth::{Grant, Publish},
     observe::Metrics,
 };
+
+/// From event to event: no delta waits for another one.
+const STEP: Duration = Duration::from_secs(1);
 
 pub(crate) fn router() -> Router<App> {
     Router::new().route(path::INGEST, post(ingest))
@@ -28,6 +33,9 @@ pub(crate) fn router() -> Router<App> {
 pub(super) struct Ingest {
     /// `None`: Turnwire's own events, each with what it says.
     adapter: Option<Box<dyn Adapter>>,
+    /// Keeps deltas from ending within a secret. Its time goes by with the lines, so that the same lines are the same events.
+    coalescer: Coalescer,
+    now: Instant,
     /// The session of what names none: nothing of a vendor's is for every reader.
     session: Option<Name>,
     ids: Ids,
@@ -64,6 +72,8 @@ impl Ingest {
         let ids = Ids::of(&["ingest", spec.name, &said(&context.session), &said(&context.agent)]);
         let own = spec.name == "native" && context.session.is_none() && context.agent.is_none();
         Ok(Self {
+            coalescer: Coalescer::new(),
+            now: Instant::now(),
             session: context.session.clone(),
             adapter: (!own).then(|| (spec.make)(context)),
             ids,
@@ -81,19 +91,29 @@ impl Ingest {
 
     pub(super) fn line(&mut self, line: &[u8], out: &mut Vec<NewEvent>) {
         self.ids.line(line);
-        let before = out.len();
+        let (before, mut told) = (out.len(), Vec::new());
         if let Some(adapter) = &mut self.adapter {
-            adapter.line(line, Timestamp::now(), out);
+            adapter.line(line, Timestamp::now(), &mut told);
         }
+        self.join(told, out);
         self.named(&mut out[before..]);
     }
 
     pub(super) fn end(&mut self, out: &mut Vec<NewEvent>) {
-        let before = out.len();
+        let (before, mut told) = (out.len(), Vec::new());
         if let Some(adapter) = &mut self.adapter {
-            adapter.end(None, Timestamp::now(), out);
+            adapter.end(None, Timestamp::now(), &mut told);
         }
+        self.join(told, out);
+        self.coalescer.finish(out);
         self.named(&mut out[before..]);
+    }
+
+    fn join(&mut self, told: Vec<NewEvent>, out: &mut Vec<NewEvent>) {
+        for event in told {
+            self.now += STEP;
+            self.coalescer.push(event, self.now, out);
+        }
     }
 
     fn named(&mut self, events: &mut [NewEvent]) {

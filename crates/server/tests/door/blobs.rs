@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use turnwire_proto::{limits, room};
 
 use crate::world::{Reply, World, note, within};
 
@@ -103,6 +104,7 @@ async fn images_leave_in_the_forms_that_vendors_write_and_what_is_none_stays() {
         "openai": {"image_url": {"url": format!("data:image/png;base64,{PNG}")}},
         "mcp": {"type": "image", "data": PNG, "mimeType": "image/webp"},
         "script": {"type": "base64", "media_type": "image/png", "data": "PHNjcmlwdD4="},
+        "hook": {"type": "image", "file": {"base64": PNG, "type": "image/png"}},
         "text": {"media_type": "text/plain", "data": PNG},
     });
     world
@@ -123,7 +125,7 @@ async fn images_leave_in_the_forms_that_vendors_write_and_what_is_none_stays() {
             .all(|one| one["media_type"] == "image/png" && one["hash"] == json!(bytes)),
         "{refs:?}"
     );
-    assert_eq!(refs.len(), 3);
+    assert_eq!(refs.len(), 4);
     let reply = world.blob(&bytes).await;
     assert_eq!(reply.headers["content-type"], "image/png");
     assert_eq!(hash(&reply.body), bytes);
@@ -193,6 +195,37 @@ async fn an_event_larger_than_one_may_be_is_taken_when_its_blobs_make_it_small_e
         .await
         .refused(413, "too_large");
     assert_eq!((&told["line"], &told["written"]), (&json!(2), &json!(1)));
+}
+
+/// What adapters and spools go by when they cut an event.
+#[tokio::test]
+async fn what_fits_by_its_sizes_alone_is_taken() {
+    let world = World::start().await;
+    for (letter, bound) in [("x", 140), ("\u{1}", 30)] {
+        let text = letter.repeat(limits::BLOB / letter.len() + 1);
+        let list = |many: usize| json!({"a/~list": vec![&*text; many]});
+        let fits = |many: usize| room::fits(&list(many).to_string(), Some(&list(1).to_string()));
+        let counts: Vec<usize> = (1..bound).collect();
+        let most = counts.partition_point(|many| fits(*many));
+        assert!(most > 10 && most < counts.len(), "{most}");
+        let event = json!({"type": "tool_call", "session_id": "s", "data": list(most), "raw": list(1)});
+        world.publish(&event).await;
+        let newest = world.newest().await;
+        assert_eq!(newest["data"]["turnwire_blobs"].as_array().unwrap().len(), most + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_whole_beside_its_line_whose_texts_leave_first() {
+    let world = World::start().await;
+    let text = "z".repeat(600 * 1024);
+    let message = json!({"role": "user", "content": text});
+    world
+        .publish(&json!({"type": "message", "session_id": "s", "data": message, "raw": {"line": message}}))
+        .await;
+    let data = world.newest().await["data"].clone();
+    assert_eq!(data["content"], text);
+    assert_eq!(data["turnwire_blobs"][0]["at"], "/raw/line/content");
 }
 
 #[tokio::test]

@@ -302,11 +302,15 @@ fn a_line_that_is_too_long_is_told_as_far_as_it_can_be_shown() {
     let world = World::new();
     let mut tailer = world.tailer();
     look(&mut tailer);
-    world.append("a.jsonl", &format!("one\n{}", "x".repeat(5 << 20)));
+    world.append("a.jsonl", &format!("one\n{}", "x".repeat(33 << 20)));
     look(&mut tailer);
     world.append(
         "a.jsonl",
-        &format!("{}\ntwo\n{}\nthree\n", "x".repeat(10), "y".repeat((4 << 20) - 1)),
+        &format!(
+            "{}\ntwo\n{}\nthree\n",
+            "x".repeat(10),
+            "y".repeat((32 << 20) - (1 << 17))
+        ),
     );
     look(&mut tailer);
     let events = world.taken.events();
@@ -320,7 +324,7 @@ fn a_line_that_is_too_long_is_told_as_far_as_it_can_be_shown() {
     let body: serde_json::Value = raw[0].data.read().unwrap();
     assert_eq!(
         (&body["bytes"], &body["truncated"]),
-        (&((5 << 20) + 11).into(), &true.into())
+        (&((33 << 20) + 11).into(), &true.into())
     );
     assert_eq!(raw[0].session_id.as_ref().unwrap().as_str(), "a");
 }

@@ -178,7 +178,7 @@ fn what_is_not_understood_is_kept_as_raw_and_the_rest_is_told() {
     let db = filled(&world, &["basic-tools"]);
     let last: serde_json::Value = serde_json::from_str(rows("basic-tools").last().unwrap()).unwrap();
     let next = last["seq"].as_i64().unwrap() + 1;
-    let large = "x".repeat(5 << 20);
+    let large = "x".repeat(33 << 20);
     for (number, (kind, data)) in [
         ("session.thought.2", serde_json::json!({"sessionID": last["session"]})),
         (

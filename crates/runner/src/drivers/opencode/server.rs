@@ -20,7 +20,7 @@ const START: Duration = Duration::from_secs(60);
 /// How long a request may take, but for those that wait for a model.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Bytes of one event: a part of a message whole, with what a tool has put out.
-const EVENT: usize = 8 * 1024 * 1024;
+const EVENT: usize = turnwire_proto::limits::BATCH_BYTES;
 
 /// What comes from it.
 #[derive(Debug)]
