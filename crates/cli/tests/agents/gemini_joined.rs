@@ -203,7 +203,7 @@ fn a_run_that_is_killed_in_a_call_is_not_for_ever_running() {
         Reply::Tool(tool, input)
     });
     let world = World::new();
-    let _served = serve(&world, &["--lost-after", "1"]);
+    let served = serve(&world, &[]);
     fs::create_dir_all(world.path("project")).unwrap();
     let variables = configure(&world, &model);
     let mut install = world.turnwire(&["hooks", "install", "--yes", "--gemini"]);
@@ -227,6 +227,9 @@ fn a_run_that_is_killed_in_a_call_is_not_for_ever_running() {
     }
     running.kill().unwrap();
     running.wait().unwrap();
+    // What its hooks have told is there: nobody will tell more.
+    drop(served);
+    let _served = serve(&world, &["--lost-after", "1"]);
     let closed = closed(&world);
     fs::remove_file(world.path("project/begun")).unwrap();
     assert_eq!(closed["state"], "failed", "{closed:#}");
