@@ -77,7 +77,7 @@ impl Known {
     fn may_be(&self, other: &Self) -> bool {
         let began = |row: &Self| {
             row.started
-                .or(row.ended.zip(row.told_ms).map(|(ended, took)| ended - took))
+                .or_else(|| row.ended.zip(row.told_ms).map(|(ended, took)| ended - took))
         };
         let (a, b) = (began(self), began(other));
         let is_over = |row: &Self, began: Option<i64>| {
