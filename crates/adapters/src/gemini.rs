@@ -20,6 +20,17 @@ pub(crate) fn make(context: Context) -> Box<dyn Adapter> {
     Box::new(Reader::new(Gemini::default(), context))
 }
 
+/// The word for a shell command that failed, by what the model is told of it: no status of this vendor's says so.
+pub(crate) fn exit(text: &str) -> Option<String> {
+    let code = text.lines().find_map(|line| line.strip_prefix("Exit Code: "))?.trim();
+    exit_word(code)
+}
+
+/// The same, of the code.
+pub(crate) fn exit_word(code: &str) -> Option<String> {
+    (code != "0" && !code.is_empty() && code.chars().all(|c| c.is_ascii_digit())).then(|| format!("exit {code}"))
+}
+
 /// The message that is coming in pieces.
 #[derive(Debug, Default)]
 struct Gemini {

@@ -3,7 +3,8 @@
 //! What is particular to them:
 //! - The first line has the session's id. `$set` lines change what is said of it, and its context; they have no event of their own.
 //! - A message is written again as a whole, under its id, when its calls have ended: text, tokens and calls are told once.
-//! - A call is told only with its end; a shell command that failed says `success`, as everywhere with this vendor.
+//! - A call is told only with its end; a shell command that failed says `success`, as everywhere with this vendor: what the model is told of it
+//!   has the exit code.
 //! - Nothing says that a turn has ended, and a message stands alone for as long as its tools work: a turn ends with the next
 //!   prompt, or with the file.
 
@@ -13,6 +14,7 @@ use turnwire_proto::{Kind, Message, SessionStart, TextDelta, ToolCallStart, Turn
 
 use crate::{
     Adapter, Context,
+    gemini::exit,
     reader::{Reader, Vendor},
     scribe::{Ended, Page},
     view::Obj,
@@ -175,14 +177,21 @@ fn call(tool: &Obj<'_>, page: &mut Page<'_>) {
     if let Some(time) = tool.time("timestamp") {
         page.at(Some(time));
     }
-    let failed = matches!(status.as_str(), "error" | "cancelled");
+    let response = tool.objects("result").into_iter().next();
+    let response = response.and_then(|part| part.obj("functionResponse")?.obj("response"));
+    let response = response.unwrap_or_default();
+    let error = match status.as_str() {
+        "error" | "cancelled" => Some(status),
+        _ => response.str("output").and_then(|text| exit(&text)),
+    };
+    let shown = tool.json("resultDisplay").filter(|shown| shown.get() != "\"\"");
     let ended = Ended {
-        success: !failed,
-        output: tool
-            .json("resultDisplay")
-            .filter(|shown| shown.get() != "\"\"")
+        success: error.is_none(),
+        output: shown
+            .or_else(|| response.json("output"))
+            .or_else(|| response.json("error"))
             .or_else(|| tool.json("result")),
-        error: failed.then_some(status),
+        error,
         untimed: began,
         ..Ended::default()
     };

@@ -18,6 +18,8 @@ import { isSameWork, workOf } from './work.js';
  * @property {number} last the place up to which all is known; 0 where it was not listed
  * @property {any} row what shows it
  * @property {any} end what shows its end
+ * @property {any} said what shows the last that was said in it
+ * @property {any} all what shows all that was said in it as one text, while nobody has told more
  * @property {Map<string, { usage: import('./loose.js').Usage | null, cost: number | null }>} used by source
  */
 /**
@@ -30,6 +32,7 @@ import { isSameWork, workOf } from './work.js';
  * @property {Map<string, Share>} told
  * @property {boolean} isOver
  * @property {boolean} hasEnd
+ * @property {number} to when it ended, in milliseconds since 1970; Infinity where no end of its own has said it
  * @property {number} last as of a turn
  * @property {any} row
  */
@@ -62,7 +65,7 @@ export class Turns {
 
   /** @param {Partial<Turn> & { from: number }} parts @returns {Turn} */
   add(parts) {
-    const turn = { ids: new Set(), told: new Map(), prompt: '', to: Infinity, hasEnd: false, last: 0, row: null, end: null, used: new Map(), ...parts };
+    const turn = { ids: new Set(), told: new Map(), prompt: '', to: Infinity, hasEnd: false, last: 0, row: null, end: null, said: null, all: null, used: new Map(), ...parts };
     this.#all.push(turn);
     if (this.#all.length > 2 * TURNS) this.#all = this.#all.slice(-TURNS);
     return turn;
@@ -72,7 +75,8 @@ export class Turns {
   of({ turn_id, source }) {
     if (turn_id) return this.#all.findLast(({ ids }) => ids.has(turn_id));
     const open = this.#all.filter(({ to }) => to === Infinity);
-    return open.findLast(({ told }) => told.has(source)) ?? open.at(-1);
+    const isMine = (/** @type {Turn} */ { told }) => told.size > 1 && told.get(source)?.started && !told.get(source)?.ended;
+    return open.findLast(({ told }) => told.has(source)) ?? this.#all.findLast(isMine) ?? open.at(-1);
   }
 
   /** A source tells of a start: the turn, and whether nobody has told of it before. @param {Wire.Event} event @param {string} prompt */
@@ -110,6 +114,18 @@ export class Turns {
     if (event.turn_id) turn.ids.add(event.turn_id);
   }
 
+  /** A source tells what was used: the turn. @param {Wire.Event} event @param {import('./loose.js').Usage | null} usage @param {number | null} cost */
+  spend(event, usage, cost) {
+    const turn = this.of(event) ?? this.add({ from: Date.parse(event.timestamp), ids: new Set([event.turn_id ?? '']) });
+    this.meet(turn, event);
+    const before = turn.used.get(event.source) ?? { usage: null, cost: null };
+    turn.used.set(event.source, {
+      usage: usage && before.usage ? sum(before.usage, usage) : (usage ?? before.usage),
+      cost: cost === null ? before.cost : (before.cost ?? 0) + cost,
+    });
+    return turn;
+  }
+
   /** A source tells of an end: the turn, and whether it is the first. `null` for one that it has told. @param {Wire.Event} event */
   end(event) {
     const turn = this.of(event) ?? this.add({ from: Date.parse(event.timestamp) });
@@ -129,6 +145,15 @@ export class Turns {
   }
 }
 
+/** @typedef {import('./loose.js').Usage} Usage */
+/** @param {Usage} a @param {Usage} b @returns {Usage} */
+const sum = (a, b) => ({
+  input: a.input + b.input,
+  output: a.output + b.output,
+  read: a.read + b.read,
+  written: a.written + b.written,
+});
+
 /** What was used in a turn: of one source, the one that tells most. @param {Turn} turn */
 export function spent({ used }) {
   const tokens = (/** @type {import('./loose.js').Usage | null} */ usage) => (usage ? usage.input + usage.output : -1);
@@ -147,7 +172,7 @@ export class Calls {
 
   /** @param {Partial<Call>} parts @returns {Call} */
   add(parts) {
-    const call = { id: '', own: '', turn: undefined, tool: '', args: undefined, told: new Map(), isOver: false, hasEnd: false, last: 0, row: null, ...parts };
+    const call = { id: '', own: '', turn: undefined, tool: '', args: undefined, told: new Map(), isOver: false, hasEnd: false, to: Infinity, last: 0, row: null, ...parts };
     this.#newest.push(call);
     if (this.#newest.length > 4 * NEWEST) this.#newest = this.#newest.slice(-NEWEST);
     if (call.id) this.#name(call, call.id);
@@ -168,10 +193,29 @@ export class Calls {
   }
 
   /**
+   * The oldest call that does the same and that this source has not told of: of this tool with these arguments, where either of the two has no id
+   * and it was not over before; in this turn, where either has made its own id.
+   * @param {Pick<Call, 'id' | 'own' | 'turn' | 'tool' | 'args'>} mine @param {string} source @param {number} began NaN where that is not known
+   */
+  #others({ id, own, turn, tool, args }, source, began) {
+    if (args === undefined) return undefined;
+    const work = workOf(tool, args);
+    const isSame = (/** @type {Call} */ other) => {
+      if (other.told.has(source)) return false;
+      if (own || other.own) {
+        const isOneOwn = own ? other.own === '' : other.id === other.own || !id;
+        return isOneOwn && turn !== undefined && other.turn === turn && other.args !== undefined && isSameWork(workOf(other.tool, other.args), work);
+      }
+      return other.tool === tool && !(id && other.id) && !(other.to + BEHIND_MS < began) && isEqual(other.args, args);
+    };
+    return this.#newest.slice(-NEWEST).find(isSame);
+  }
+
+  /**
    * A source tells of a start: the call, and whether nobody has told of it before.
    * @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCallStart>} data @param {Turn} [turn] that it is of
    */
-  begin({ source, seq, turn_id }, data, turn) {
+  begin({ source, seq, turn_id, timestamp }, data, turn) {
     const [id, tool] = [str(data.tool_call_id), str(data.tool)];
     const own = turn_id && id.startsWith(`${turn_id}.`) ? id : '';
     const same = this.#named.get(id) ?? [];
@@ -179,18 +223,7 @@ export class Calls {
     const newest = same.at(-1);
     const isOver = newest && newest.isOver && (newest.told.get(source)?.ended || !newest.hasEnd) && seq > newest.last;
     if (!call && newest && !isOver) call = newest;
-    if (!call && data.arguments !== undefined) {
-      const work = workOf(tool, data.arguments);
-      const isSame = (/** @type {Call} */ other) => {
-        if (other.told.has(source)) return false;
-        if (own || other.own) {
-          const isOneOwn = own ? other.own === '' : other.id === other.own || !id;
-          return isOneOwn && turn !== undefined && other.turn === turn && other.args !== undefined && isSameWork(workOf(other.tool, other.args), work);
-        }
-        return other.tool === tool && !(id && other.id) && isEqual(other.args, data.arguments);
-      };
-      call = this.#newest.slice(-NEWEST).find(isSame);
-    }
+    call ??= this.#others({ id, own, turn, tool, args: data.arguments }, source, Date.parse(timestamp));
     const isNew = !call;
     call ??= this.add({ id, own, turn, tool, args: data.arguments });
     if (id && id !== call.id && (own || !call.id || call.id === call.own)) {
@@ -208,21 +241,23 @@ export class Calls {
    * A source tells of an end: the call, whether nobody has told of it before, and whether it is the first end. `null` for one that it has told.
    * @param {Wire.Event} event @param {Wire.Loose<Wire.ToolCall>} data
    */
-  end({ source, seq }, data) {
-    const [id, tool] = [str(data.tool_call_id), str(data.tool)];
+  end({ source, seq, timestamp }, data) {
+    const [id, tool, at] = [str(data.tool_call_id), str(data.tool), Date.parse(timestamp)];
     const args = /** @type {{ arguments?: unknown }} */ (data).arguments;
     /** @param {Call} call */
     const isMine = ({ told }) => told.get(source)?.started && !told.get(source)?.ended;
     const same = id ? (this.#named.get(id) ?? []) : this.#newest.filter((call) => call.told.get(source)?.unnamed && call.tool === tool && (args === undefined || isEqual(call.args, args)));
     const found = id ? same.findLast(isMine) : same.find((call) => isMine(call) && (!call.isOver || call.hasEnd));
-    const other = id ? same.find(({ told }) => !told.get(source)?.ended) : undefined;
+    // Some sources tell no starts.
+    const unnamed = () => this.#others({ id, own: '', turn: undefined, tool, args }, source, at - (num(data.duration_ms) ?? NaN));
+    const other = id ? same.find(({ told }) => !told.get(source)?.ended) : found ? undefined : unnamed();
     if (id && !found && !other && same.length > 0) return null;
     const isNew = !found && !other;
-    const call = found ?? other ?? this.add({ id, tool });
+    const call = found ?? other ?? this.add({ id, tool, args });
     if (seq <= call.last && call.hasEnd) return null;
     const isFirst = !call.hasEnd;
-    Object.assign(call, { hasEnd: true, isOver: true });
-    shareOf(call.told, source).ended = true;
+    Object.assign(call, { hasEnd: true, isOver: true, to: Math.min(call.to, at) });
+    Object.assign(shareOf(call.told, source), { ended: true, ...(id ? {} : { unnamed: true }) });
     return { call, isNew, isFirst };
   }
 }

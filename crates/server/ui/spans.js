@@ -80,7 +80,7 @@ export class Spans {
       const span = this.#row(row, { kind: 'call', id: str(row.tool_call_id), parent, turn: str(row.turn_id), name: short(row.tool), about, outcome, error: short(row.error) });
       if (!span) continue;
       const told = listed(row.sources, row.end_seq !== undefined);
-      this.#calls.add({ id: span.id, tool: row.tool, args: row.arguments, told, isOver: outcome !== 'running', hasEnd: row.end_seq !== undefined, last: row.last_seq, row: span });
+      this.#calls.add({ id: span.id, tool: row.tool, args: row.arguments, told, isOver: outcome !== 'running', hasEnd: row.end_seq !== undefined, to: row.end_seq === undefined ? Infinity : span.to, last: row.last_seq, row: span });
     }
   }
 

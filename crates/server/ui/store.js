@@ -70,14 +70,6 @@ const LATE_MAX = 500;
 
 const NO_TURN = { item: null, id: '', turn: null };
 
-/** @param {Usage} a @param {Usage} b @returns {Usage} */
-const sum = (a, b) => ({
-  input: a.input + b.input,
-  output: a.output + b.output,
-  read: a.read + b.read,
-  written: a.written + b.written,
-});
-
 /**
  * A window of one session's events, in order, without holes but the gaps that it shows.
  *
@@ -351,6 +343,7 @@ export class Timeline {
       item.open = false;
       item.events.push(event);
       said.keep(item);
+      if (kind === 'message' && parent === '') this.#answers(said.turn, item);
       return touch(item);
     }
     // The server says a message that was ordered as the user's as well, under the order's id.
@@ -366,7 +359,20 @@ export class Timeline {
       return touch(turn);
     }
     const parts = { text, open: false, id, parent };
-    said.keep(kind === 'message' ? this.push(event, { kind, role, ...parts }) : this.push(event, { kind, ...parts }));
+    if (kind !== 'message') return said.keep(this.push(event, { kind, ...parts }));
+    const isAnswer = role === 'assistant' && parent === '';
+    const isAll = isAnswer && data.whole_turn === true && said.turn;
+    if (isAll && isAll.said) return this.#second({ item: isAll.said, sources: new Set() }, event);
+    const row = this.push(event, { kind, role, ...parts });
+    if (isAll) return void (isAll.all = row);
+    said.keep(row);
+    if (isAnswer) this.#answers(said.turn, row);
+  }
+
+  /** Something is said in a turn: all of it as one text gives way to it. @param {import('./joined.js').Turn | undefined} turn @param {MessageItem | ReasoningItem} item */
+  #answers(turn, item) {
+    if (turn?.all) this.#drop(turn.all, item);
+    if (turn) Object.assign(turn, { said: item, all: null });
   }
 
   /** What another source has said in the same words, in the same turn. @param {string} words @param {Wire.Event} event */
@@ -414,6 +420,7 @@ export class Timeline {
       this.#keys.set(event.seq, item.key);
     }
     item.args ??= data.arguments;
+    item.id ||= call.id;
     item.events.push(event);
     touch(item);
   }
@@ -480,14 +487,7 @@ export class Timeline {
   /** @param {Wire.Event} event @param {Wire.Loose<Wire.Usage>} data */
   usage(event, data) {
     this.attach(event);
-    const turn = this.#turns.of(event) ?? this.#turns.add({ from: Date.parse(event.timestamp), ids: new Set([event.turn_id ?? '']) });
-    this.#turns.meet(turn, event);
-    const before = turn.used.get(event.source) ?? { usage: null, cost: null };
-    const [usage, cost] = [usageOf(data), num(data.cost_usd)];
-    turn.used.set(event.source, {
-      usage: usage && before.usage ? sum(before.usage, usage) : (usage ?? before.usage),
-      cost: cost === null ? before.cost : (before.cost ?? 0) + cost,
-    });
+    const turn = this.#turns.spend(event, usageOf(data), num(data.cost_usd));
     if (turn.end) tellSpent(turn);
   }
 

@@ -260,7 +260,8 @@ const FOLDS = {
     else if (status === 'online' && (s.state === 'rate_limited' || s.state === 'offline')) s.state = 'idle';
   },
   message(s, data) {
-    say(s, data.content);
+    // All that was said in a turn, as one text: where somebody has told what was said last, that stays.
+    if (data.whole_turn !== true || !s.last_text) say(s, data.content);
     if (data.role === 'user') s.title ||= short(data.content);
   },
   tool_call_start(s, data, running, asked) {

@@ -3,7 +3,7 @@
 //! What is particular to it:
 //! - Neither turns nor calls have an id. Each call of a hook has its time, to the millisecond, and by it is known again. A call's end says
 //!   with what the tool was called, so it is found by tool and arguments.
-//! - `AfterAgent` has all that was said in the turn as one text.
+//! - `AfterAgent` has all that was said in the turn as one text: a `message` that says so (`whole_turn`), for where no other source tells more.
 //! - A shell command that failed says so in its output alone.
 //! - `PreCompress` comes before every request, whether or not anything is made shorter; `BeforeModel`, `AfterModel` (of every piece) and
 //!   `BeforeToolSelection` have the whole conversation in them, and tell nothing that the others do not.
@@ -14,7 +14,7 @@ use turnwire_proto::{
 };
 
 use super::{Delivery, How, Sheet, Told, parse};
-use crate::{scribe::with, view::Obj};
+use crate::{gemini::exit, scribe::with, view::Obj};
 
 const SOURCE: &str = "gemini-hooks";
 
@@ -109,7 +109,9 @@ impl Call<'_> {
                 content,
                 ..Message::default()
             };
-            sheet.tell(Kind::MESSAGE, Some(&[&self.at, role]), &body);
+            let whole = (role == "assistant").then(|| Json::of(&true));
+            let body = with(&body, &[("whole_turn", whole)]);
+            sheet.write(Kind::MESSAGE, Some(&[&self.at, role]), body);
         }
     }
 
@@ -146,13 +148,19 @@ impl Call<'_> {
     fn tool_end(&self, sheet: &mut Sheet<'_>) {
         let response = self.hook.obj("tool_response").unwrap_or_default();
         let error = match response.get("error") {
-            Some(_) => Some("error".to_owned()),
+            Some(_) => {
+                let kind = response.obj("error").and_then(|error| error.text("type"));
+                Some(kind.unwrap_or_else(|| "error".to_owned()))
+            }
             None => response.str("llmContent").and_then(|text| exit(&text)),
         };
+        // What is shown of it, as its other sources tell it; else what the model is told.
+        let shown = response.json("returnDisplay").filter(|shown| shown.get() != "\"\"");
+        let output = shown.or_else(|| response.json("llmContent"));
         let body = ToolCall {
             tool: self.tool(),
             success: error.is_none(),
-            output: self.hook.json("tool_response"),
+            output: output.or_else(|| self.hook.json("tool_response")),
             error,
             ..ToolCall::default()
         };
@@ -175,11 +183,4 @@ impl Call<'_> {
             sheet.tell(Kind::NOTE, Some(&[&self.at]), &turnwire_proto::Note { text });
         }
     }
-}
-
-/// The word for a failed command, by what the model is told of it.
-fn exit(text: &str) -> Option<String> {
-    let code = text.lines().find_map(|line| line.strip_prefix("Exit Code: "))?;
-    let code = code.trim();
-    (code != "0" && !code.is_empty() && code.chars().all(|c| c.is_ascii_digit())).then(|| format!("exit {code}"))
 }

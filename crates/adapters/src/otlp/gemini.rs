@@ -1,22 +1,24 @@
 //! Gemini CLI's log events.
 //!
 //! What is particular to it:
-//! - The session is an attribute of the resource; `prompt_id` is the turn's. A turn's end is not told.
+//! - The session is an attribute of the resource. A turn's end is not told. `prompt_id` is no turn's: it is the session's id in a run without a
+//!   terminal, counts from nothing again when a session is resumed, and is another one for what a subagent does.
 //! - A tool call is told when it has ended, and without the model's id of it: its arguments say which one it is.
 //! - An answer's text is in `response_text`, as the pieces of JSON that came. Tokens sent include those from a cache.
 //! - Each request is told once more as an event of the GenAI conventions, which counts nothing.
 
 use turnwire_proto::{
-    AgentEnd, AgentStart, ErrorBody, Json, Kind, LlmRequest, Message, Name, Note, SessionStart, ToolCall, TurnStart,
-    Usage,
+    AgentEnd, AgentStart, ErrorBody, Json, Kind, LlmRequest, Message, Note, SessionStart, ToolCall, TurnStart, Usage,
 };
 
 use super::{attrs::Attrs, page::Page};
-use crate::view::{self, Obj};
+use crate::{
+    gemini::exit_word,
+    view::{self, Obj},
+};
 
 /// Whether it is understood; what is, and has no event of its own, is left on the page.
 pub(super) fn log(name: &str, attrs: &Attrs<'_>, page: &mut Page<'_>) -> bool {
-    page.turn = attrs.text("prompt_id").and_then(|id| Name::lossy(&id));
     match name {
         "config" => start(attrs, page),
         "user_prompt" => prompt(attrs, page),
@@ -175,7 +177,11 @@ fn call(attrs: &Attrs<'_>, page: &mut Page<'_>) {
     let Some(tool) = attrs.text("function_name") else {
         return;
     };
-    let success = attrs.bool("success").unwrap_or(false);
+    // A shell command that failed is a success here, too.
+    let metadata = attrs.inner("metadata");
+    let code = metadata.and_then(|json| Obj::parse(json.get())?.u64("exitCode"));
+    let code = code.and_then(|code| exit_word(&code.to_string()));
+    let success = attrs.bool("success").unwrap_or(false) && code.is_none();
     let denied = attrs.is("decision", "reject").then(|| "denied".to_owned());
     let body = ToolCall {
         tool,
@@ -185,6 +191,7 @@ fn call(attrs: &Attrs<'_>, page: &mut Page<'_>) {
         output: None,
         error: (!success).then(|| {
             denied
+                .or(code)
                 .or_else(|| attrs.first(&["error", "error.message", "error_type"]))
                 .unwrap_or_else(|| "failed".to_owned())
         }),

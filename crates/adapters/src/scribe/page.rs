@@ -25,6 +25,11 @@ pub(crate) struct Page<'a> {
     out: &'a mut Vec<NewEvent>,
 }
 
+/// Whether an exit code is a shell's word for a signal that ends programs. Codes above are programs' own: Gemini CLI ends with 144 and 173.
+const fn is_signal(code: i32) -> bool {
+    matches!(code, 129..=143)
+}
+
 impl<'a> Page<'a> {
     /// A page for `line`, which came at `at`; no line at the end of the output.
     pub(crate) fn new(
@@ -381,7 +386,7 @@ impl<'a> Page<'a> {
     /// The end of the output.
     pub(crate) fn end(&mut self, exit: Option<i32>) {
         let why = match exit {
-            Some(code @ 129..=192) => format!("killed by signal {} before the turn had ended", code - 128),
+            Some(code) if is_signal(code) => format!("killed by signal {} before the turn had ended", code - 128),
             Some(code) => format!("exited with code {code} before the turn had ended"),
             None => "the output ended before the turn had".to_owned(),
         };
@@ -392,7 +397,7 @@ impl<'a> Page<'a> {
         self.give_up_turn(&why);
         if self.scribe.has_started() && !self.scribe.over {
             let reason = match exit {
-                Some(129..=192) => Some("killed".to_owned()),
+                Some(code) if is_signal(code) => Some("killed".to_owned()),
                 Some(_) => Some("exit".to_owned()),
                 None => None,
             };

@@ -214,7 +214,7 @@ fn two_runs_of_one_session_have_no_turn_in_common() {
                 .map(|line| String::from_utf8_lossy(line).replace("\"uuid\":\"", &format!("\"uuid\":\"{uuid}")))
                 .map(|line| {
                     line.replace("17951653", uuid)
-                        .replace("2026-11-20T09:02", &format!("2026-11-20T1{uuid}:02"))
+                        .replace("2026-11-2", &format!("203{uuid}-11-2"))
                 })
                 .collect();
             let at = Timestamp::from_millis(1_795_165_200_000 + shift).unwrap();

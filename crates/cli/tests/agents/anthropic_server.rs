@@ -71,6 +71,7 @@ fn say(reply: &Reply, model: &Value, number: usize) -> Answer {
             let delta = json!({"type": "input_json_delta", "partial_json": input.to_string()});
             (begin(block, delta), Some("tool_use"))
         }
+        Reply::Tools(_) => unreachable!("one after another"),
         Reply::Refuses(status, error) => return Answer::json(*status, &json!({"type": "error", "error": error})),
     };
     events.extend(reason.into_iter().flat_map(end));

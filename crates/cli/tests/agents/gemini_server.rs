@@ -36,13 +36,15 @@ fn answer(path: &str, asked: &Value, script: Script) -> Option<Answer> {
 }
 
 fn say(reply: &Reply, streamed: bool) -> Answer {
-    let (part, held) = match reply {
-        Reply::Text(text) => (json!({"text": text}), false),
-        Reply::Held(half) => (json!({"text": half}), true),
-        Reply::Tool(name, input) => (json!({"functionCall": {"name": name, "args": input}}), false),
+    let tool = |name: &str, input: &Value| json!({"functionCall": {"name": name, "args": input}});
+    let (parts, held) = match reply {
+        Reply::Text(text) => (vec![json!({"text": text})], false),
+        Reply::Held(half) => (vec![json!({"text": half})], true),
+        Reply::Tool(name, input) => (vec![tool(name, input)], false),
+        Reply::Tools(all) => (all.iter().map(|(name, input)| tool(name, input)).collect(), false),
         Reply::Refuses(status, error) => return Answer::json(*status, &json!({"error": error})),
     };
-    let mut candidate = json!({"content": {"role": "model", "parts": [part]}, "index": 0});
+    let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
     if !held {
         candidate["finishReason"] = json!("STOP");
     }

@@ -34,6 +34,8 @@ mod gateway_agent;
 #[cfg(test)]
 mod gemini_agent;
 #[cfg(test)]
+mod gemini_joined;
+#[cfg(test)]
 mod gemini_server;
 #[cfg(test)]
 mod joined;

@@ -45,6 +45,7 @@ fn say(reply: &Reply, number: usize) -> Answer {
             });
             (vec![start, done(call), end], false)
         }
+        Reply::Tools(_) => unreachable!("one after another"),
         Reply::Text(text) => (vec![start, added, delta(text), done(item(text)), end], false),
         Reply::Held(half) => (vec![start, added, delta(half)], true),
         Reply::Refuses(200, error) => {

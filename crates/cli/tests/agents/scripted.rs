@@ -16,6 +16,8 @@ use serde_json::Value;
 pub(crate) enum Reply {
     /// It asks for a tool.
     Tool(&'static str, Value),
+    /// It asks for several at once.
+    Tools(Vec<(&'static str, Value)>),
     /// It has done.
     Text(&'static str),
     /// It says this, and then nothing more.

@@ -180,7 +180,11 @@ impl Entry<'_> {
     }
 
     fn says(&mut self, event: &Event, text: &str) {
-        self.session.says(event, preview::line(text));
+        self.says_at(event, event.timestamp.millis(), text);
+    }
+
+    fn says_at(&mut self, event: &Event, at: i64, text: &str) {
+        self.session.says(event, at, preview::line(text));
     }
 
     fn asks(&mut self, text: &str) {
@@ -483,7 +487,8 @@ impl Entry<'_> {
     }
 
     fn message(&mut self, event: &Event, body: &Message) -> rusqlite::Result<()> {
-        self.says(event, &body.content);
+        let at = turns::said_at(event);
+        self.says_at(event, at, &body.content);
         // What a subagent is asked and says is neither this session's prompt nor its result.
         if body.parent_tool_call_id.is_some() {
             return Ok(());
@@ -497,7 +502,7 @@ impl Entry<'_> {
             }
             "assistant" => {
                 if let Some(turn) = self.turn_of(event)? {
-                    turn.answered(event, &body.content);
+                    turn.answered(event, at, &body.content);
                 }
             }
             _ => {}

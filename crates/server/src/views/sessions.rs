@@ -288,8 +288,7 @@ impl Session {
     }
 
     /// What was last said; what another source tells late is not.
-    pub(super) fn says(&mut self, event: &Event, line: String) {
-        let at = event.timestamp.millis();
+    pub(super) fn says(&mut self, event: &Event, at: i64, line: String) {
         let is_late = self.said.is_some_and(|said| at < said) && event.source.as_str() != self.said_by;
         if !line.is_empty() && !is_late {
             (self.last_text, self.said) = (Some(line), Some(at));

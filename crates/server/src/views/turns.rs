@@ -16,7 +16,7 @@ mod shares;
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use turnwire_proto::{Event, Seq, Timestamp, TurnEnd, TurnStart, Usage, Visibility};
 
 pub(super) use self::join::{merge, mine, partner, told_by_time};
@@ -46,6 +46,21 @@ pub(super) fn tables() -> String {
         CREATE INDEX turns_open ON turns(session) WHERE ended IS NULL;",
         Used::COLUMNS
     )
+}
+
+/// What a message may say beside its body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    whole_turn: bool,
+}
+
+/// When a message was said, in milliseconds since 1970. One that is all that was said in its turn tells nothing beside what other sources tell of
+/// it: it counts as said before anything.
+pub(super) fn said_at(event: &Event) -> i64 {
+    // Few say it: the others are not read twice.
+    let is_all = event.data.get().contains("\"whole_turn\"") && preview::body::<Said>(&event.data).whole_turn;
+    if is_all { i64::MIN } else { event.timestamp.millis() }
 }
 
 /// One turn, as it is answered and as the table has it.
@@ -334,9 +349,8 @@ impl Turn {
         }
     }
 
-    /// A message of the agent's: the last one is the result, also when a source tells of earlier ones later.
-    pub(super) fn answered(&mut self, event: &Event, text: &str) {
-        let at = event.timestamp.millis();
+    /// A message of the agent's: the last one is the result, also when a source tells of earlier ones later ([`said_at`]).
+    pub(super) fn answered(&mut self, event: &Event, at: i64, text: &str) {
         let is_late = self.shares.others(event.source.as_str()) && self.said.is_some_and(|said| at < said);
         if !text.is_empty() && !is_late {
             let (result, bytes) = preview::text(text);

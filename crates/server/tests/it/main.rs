@@ -10,6 +10,7 @@ mod framing;
 mod history;
 mod joined;
 mod joined_own;
+mod joined_unnamed;
 mod managed;
 mod metrics;
 mod observer;

@@ -101,3 +101,46 @@ test('the list of sessions counts a turn and a call once', () => {
     if (context.startsWith('printed')) assert.equal(cost_usd, 0.75, context);
   });
 });
+
+/** A source without ids of turns and calls; `telemetry` tells no starts of calls. @param {string} source @param {[string, object][]} told @param {number} behind */
+const unnamed = (source, told, behind) =>
+  told.map(([type, data], n) => ({ type, source, session_id: 's', timestamp: new Date(FROM + n * 1000 + behind).toISOString(), data }));
+
+test('two calls that are alike are two, also where sources have no ids and no starts of them', () => {
+  const [tool, args] = ['sh', { command: 'ls' }];
+  const start = { from: 'user', body: 'go', unread: 0 };
+  const printed = ['a', 'b'].flatMap((tool_call_id) => /** @type {[string, object][]} */ ([
+    ['tool_call_start', { tool, tool_call_id, arguments: args }],
+    ['tool_call', { tool, tool_call_id, success: true, output: 'out' }],
+  ]));
+  /** @type {[string, object]} */ const ended = ['tool_call', { tool, tool_call_id: '', success: true, duration_ms: 500, arguments: args }];
+  const sources = [
+    unnamed('printed', [['turn_start', start], ...printed], 0),
+    unnamed('telemetry', [['turn_start', start], ['note', {}], ended, ['note', {}], ended], 7),
+  ];
+  for (const order of [[0, 1], [1, 0]]) {
+    const timeline = new Timeline();
+    timeline.add(/** @type {any} */ (order.flatMap((at) => sources[at]).map((event, at) => ({ ...event, seq: at + 1, id: `id-${at}` }))));
+    const rows = /** @type {any[]} */ (timeline.items.filter(({ kind }) => kind === 'tool'));
+    assert.deepEqual(rows.map(({ id, output }) => [id, output]), [['a', 'out'], ['b', 'out']], String(order));
+  }
+});
+
+test('all that was said in a turn as one text is shown where nobody tells more, and gives way to who does', () => {
+  const start = { from: 'user', body: 'go', unread: 0 };
+  const said = (/** @type {string} */ content, more = {}) => /** @type {[string, object]} */ (['message', { role: 'assistant', content, ...more }]);
+  const printed = unnamed('printed', [['turn_start', start], said('First.'), said('Last.'), ['turn_end', { ok: true }]], 0);
+  const hooks = unnamed('hooks', [['turn_start', start], ['note', {}], said('First.\nLast.', { whole_turn: true }), ['turn_end', { ok: true }]], 7);
+  /** @param {any[]} events */
+  const shown = (events) => {
+    const timeline = new Timeline();
+    timeline.add(events.map((event, at) => ({ ...event, seq: at + 1, id: `id-${at}` })));
+    const kept = timeline.items.flatMap((item) => item.events.map(({ seq }) => seq));
+    assert.equal(kept.length, events.length, 'no event is lost');
+    return timeline.items.filter(({ kind }) => kind === 'message').map((item) => /** @type {any} */ (item).text);
+  };
+  assert.deepEqual(shown(hooks), ['First.\nLast.']);
+  for (const events of [[...printed, ...hooks], [...hooks, ...printed], [hooks[0], printed[0], printed[1], hooks[1], hooks[2], printed[2], hooks[3], printed[3]]]) {
+    assert.deepEqual(shown(events), ['First.', 'Last.']);
+  }
+});

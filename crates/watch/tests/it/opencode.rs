@@ -207,7 +207,7 @@ fn what_is_not_understood_is_kept_as_raw_and_the_rest_is_told() {
         .collect();
     assert_eq!(unknown.len(), 4, "{unknown:?}");
     assert!(unknown[0].contains("session.thought.2") && unknown[1].contains("hologram"));
-    assert!(unknown[2].contains("no JSON") && unknown[3].contains("\"bytes\":5242880"));
+    assert!(unknown[2].contains("no JSON") && unknown[3].contains("\"bytes\":34603008"));
     assert_eq!(count(&events, &Kind::TURN_END), 2);
 }
 

@@ -460,7 +460,7 @@ struct Called {
 }
 
 /// The oldest call of this tool, and with these arguments where they are told, that this source has begun without an id and not ended;
-/// else the oldest open one without an id.
+/// else the oldest open one without an id, and of which no other arguments are known.
 fn unnamed_end(db: &Connection, session: i64, event: &Event, body: &ToolCall) -> rusqlite::Result<Option<Known>> {
     let source = event.source.as_str();
     // SQLite passes over most: a session may be full of calls without ids.
@@ -488,10 +488,11 @@ fn unnamed_end(db: &Connection, session: i64, event: &Event, body: &ToolCall) ->
     }
     let sql = format!(
         "SELECT {COLUMNS} FROM tool_calls INDEXED BY tool_calls_open
-         WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND own_id IS NULL AND tool = ?2 ORDER BY seq LIMIT 1"
+         WHERE session = ?1 AND ended IS NULL AND call_id IS NULL AND own_id IS NULL AND tool = ?2
+         AND (arguments IS NULL OR NOT ?3) ORDER BY seq LIMIT 1"
     );
     let tool = word(&body.tool).unwrap_or_default();
     db.prepare_cached(&sql)?
-        .query_row(params![session, tool], known)
+        .query_row(params![session, tool, called.is_some()], known)
         .optional()
 }

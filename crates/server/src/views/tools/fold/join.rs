@@ -17,6 +17,11 @@ use crate::views::{
     tools::work,
 };
 
+/// By how much what a source tells may be behind what has happened, and how far apart two sources may say that a call of a turn that they do
+/// not share began: as of turns. Milliseconds.
+const BEHIND: i64 = 2_000;
+const AHEAD: i64 = 60_000;
+
 /// JSON, whatever the order of its fields.
 pub(super) fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
@@ -53,6 +58,7 @@ impl Known {
                 one_has_none
                     && arguments.is_some()
                     && self.tool == other.tool
+                    && self.may_be(other)
                     && other.arguments.as_deref().map(value).as_ref() == arguments
             }
             _ => {
@@ -64,6 +70,26 @@ impl Known {
                     && works.is_some_and(|(a, b)| work::same(a, b))
             }
         }
+    }
+
+    /// Whether they happened at one time: none was over before the other began, and where they are not known to be of one turn they began at
+    /// about the same time.
+    fn may_be(&self, other: &Self) -> bool {
+        let began = |row: &Self| {
+            row.started
+                .or_else(|| row.ended.zip(row.told_ms).map(|(ended, took)| ended - took))
+        };
+        let (a, b) = (began(self), began(other));
+        let is_over = |row: &Self, began: Option<i64>| {
+            row.has_end()
+                && row
+                    .ended
+                    .zip(began)
+                    .is_some_and(|(ended, began)| ended + BEHIND < began)
+        };
+        let is_one_turn = self.turn.is_some() && self.turn == other.turn;
+        let is_far = a.zip(b).is_some_and(|(a, b)| (a - b).abs() > AHEAD);
+        !is_over(self, b) && !is_over(other, a) && (is_one_turn || !is_far)
     }
 
     /// Two rows that are one call.
