@@ -3,7 +3,7 @@
 //! Its table `event` only grows: a row for each change of a session, a message or a part of one, numbered within its session;
 //! `event_sequence` has each session's newest number. Each question is a transaction of its own, and short.
 
-use std::{path::Path, time::Duration};
+use std::{fs, io::Read, path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, types::ValueRef};
 
@@ -15,6 +15,9 @@ const BUSY: Duration = Duration::from_millis(250);
 const ROW: i64 = 32 << 20;
 /// Bytes of a session's rows beyond which no more are read at once.
 const ROWS: u64 = 1 << 20;
+
+/// Bytes of a file that say what kind of database it is (<https://www.sqlite.org/fileformat.html>, 1.3).
+const HEADER: usize = 20;
 
 /// Why nothing was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,9 +82,25 @@ pub(crate) struct Database {
     version: Option<i64>,
 }
 
+/// Whether whatever is in this file has a log beside it, if it is a database. It is read without SQLite, which would lock it.
+fn is_made(path: &Path) -> Result<bool, Trouble> {
+    let trouble = |error: std::io::Error| Trouble::Other(error.to_string());
+    let mut header = Vec::with_capacity(HEADER);
+    let file = fs::File::open(path).map_err(trouble)?;
+    file.take(HEADER as u64).read_to_end(&mut header).map_err(trouble)?;
+    Ok(match header.strip_prefix(b"SQLite format 3\0") {
+        // The versions of the format for writing and for reading are 2 of one that has a log.
+        Some(rest) => rest.get(2..4) == Some(&[2, 2]),
+        None => !header.is_empty(),
+    })
+}
+
 impl Database {
-    /// Opens it for reading.
+    /// Opens it for reading. One without a log beside it is still being made: who reads it then keeps its maker from going on.
     pub(crate) fn open(path: &Path, id: Identity) -> Result<Self, Trouble> {
+        if !is_made(path)? {
+            return Err(Trouble::Busy);
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(BUSY)?;

@@ -123,7 +123,7 @@ fn a_database_that_is_not_known_is_named_and_the_others_are_followed() {
     let other = Written::new(&path.with_file_name("opencode-dev.db"));
     rows("basic-tools").iter().for_each(|row| other.add(row));
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("CREATE TABLE message (id text PRIMARY KEY, data text)")
+    old.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE message (id text PRIMARY KEY, data text)")
         .unwrap();
     let output = world
         .turnwire(&["watch", "--opencode", "--import", "--once"])
