@@ -126,6 +126,7 @@ impl Chat {
                 message_id: Some(id.clone()).filter(|id| !id.is_empty()),
                 model: line.text("model"),
                 parent_tool_call_id: None,
+                whole_turn: None,
             };
             page.tell(Kind::MESSAGE, &body);
         }

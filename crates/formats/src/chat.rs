@@ -194,6 +194,7 @@ impl Chat {
             message_id,
             model: _,
             parent_tool_call_id,
+            whole_turn: _,
         } = read(event)?;
         if role != "assistant" {
             let frame = Frame::of("message", event)

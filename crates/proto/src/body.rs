@@ -127,6 +127,8 @@ optional_bodies! {
         model: String,
         /// The call of the subagent that said it.
         parent_tool_call_id: String,
+        /// It is all that was said in its turn, put together.
+        whole_turn: bool,
     }
     /// Of `text_delta`, `reasoning_delta` and `reasoning`.
     TextDelta {

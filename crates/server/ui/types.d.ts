@@ -438,6 +438,8 @@ declare namespace Wire {
     model?: string;
     /** The call of the subagent that said it. */
     parent_tool_call_id?: string;
+    /** It is all that was said in its turn, put together. */
+    whole_turn?: boolean;
   }
 
   /** Of `text_delta`, `reasoning_delta` and `reasoning`. */

@@ -149,6 +149,7 @@ impl Said {
             message_id: self.id.clone(),
             model: self.model.clone(),
             parent_tool_call_id: self.parent.clone(),
+            whole_turn: None,
         };
         page.tell(Kind::MESSAGE, &body);
     }
@@ -196,6 +197,7 @@ fn user_text(text: &str, line: &Obj<'_>, page: &mut Page<'_>) {
         message_id: line.text("uuid"),
         model: None,
         parent_tool_call_id: parent,
+        whole_turn: None,
     };
     page.tell(Kind::MESSAGE, &body);
 }

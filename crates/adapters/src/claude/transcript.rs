@@ -395,6 +395,7 @@ impl Transcript {
             message_id: line.text("uuid"),
             model: None,
             parent_tool_call_id: parent,
+            whole_turn: None,
         };
         page.tell(Kind::MESSAGE, &body);
     }

@@ -204,6 +204,7 @@ impl Call<'_> {
             message_id,
             model: None,
             parent_tool_call_id: self.inside.clone(),
+            whole_turn: None,
         };
         let inside = self.inside.as_deref().unwrap_or("-");
         sheet.tell(Kind::MESSAGE, Some(&[&self.prompt, inside, text]), &body);

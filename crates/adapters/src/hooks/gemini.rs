@@ -107,11 +107,10 @@ impl Call<'_> {
             let body = Message {
                 role: role.to_owned(),
                 content,
+                whole_turn: (role == "assistant").then_some(true),
                 ..Message::default()
             };
-            let whole = (role == "assistant").then(|| Json::of(&true));
-            let body = with(&body, &[("whole_turn", whole)]);
-            sheet.write(Kind::MESSAGE, Some(&[&self.at, role]), body);
+            sheet.tell(Kind::MESSAGE, Some(&[&self.at, role]), &body);
         }
     }
 

@@ -354,6 +354,7 @@ fn say(role: &str, part: &Obj<'_>, parent: Option<String>, page: &mut Page<'_>) 
         message_id: part.text("messageID"),
         model: None,
         parent_tool_call_id: parent,
+        whole_turn: None,
     };
     page.tell(Kind::MESSAGE, &body);
 }

@@ -106,6 +106,7 @@ fn answer(attrs: &Attrs<'_>, page: &mut Page<'_>) {
         message_id: attrs.text("message.uuid"),
         model: attrs.text("model"),
         parent_tool_call_id: attrs.text("agent_id"),
+        whole_turn: None,
     };
     page.write(Kind::MESSAGE, &body, &[("request_id", attrs.json("request_id"))]);
 }

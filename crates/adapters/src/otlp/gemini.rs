@@ -156,6 +156,7 @@ fn response(attrs: &Attrs<'_>, page: &mut Page<'_>) {
             message_id: request,
             model,
             parent_tool_call_id: None,
+            whole_turn: None,
         };
         page.write(Kind::MESSAGE, &body, &[]);
     }
