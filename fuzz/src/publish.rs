@@ -53,7 +53,8 @@ pub(crate) fn publishable(event: &NewEvent) {
     let mut line = Vec::new();
     event.encode_line(&mut line);
     assert!(!line.contains(&b'\n') && !line.contains(&b'\r'), "one event, one line");
-    let again = Incoming::parse_within(&line, limits::INCOMING).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&line)));
+    let again = Incoming::parse_within(&line, limits::INCOMING)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&line)));
     assert_eq!(&again.into_event(&defaults()), event);
 
     let seq = Seq::new(line.len() as u64).expect("a length is a seq");

@@ -15,6 +15,9 @@ use crate::{
     world::{Served, World, serve, stderr, stdout},
 };
 
+/// What writes an agent's configuration in a world, and returns its variables.
+type Configure<'a> = dyn Fn(&World, Option<&Value>) -> Vec<(&'static str, String)> + 'a;
+
 /// A vendor's program, and how it is told to report.
 pub(crate) struct Agent<'a> {
     pub(crate) program: &'static str,
@@ -28,7 +31,7 @@ pub(crate) struct Agent<'a> {
     /// Where it keeps its files, in the world.
     pub(crate) files: &'static str,
     /// Writes its configuration, of what `turnwire connect` says where it is to report; returns its variables.
-    pub(crate) configure: &'a dyn Fn(&World, Option<&Value>) -> Vec<(&'static str, String)>,
+    pub(crate) configure: &'a Configure<'a>,
     /// Variables that it must not see.
     pub(crate) without: &'a [&'static str],
 }

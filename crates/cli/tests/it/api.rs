@@ -15,27 +15,8 @@ pub(crate) fn api(world: &World, method: &str, path: &str, body: &Value) -> Valu
     serde_json::from_slice(&bytes(world, method, path, &body.to_string())).unwrap()
 }
 
-/// A figure that the gateway has of itself.
-pub(crate) fn metric(world: &World, name: &str) -> u64 {
-    let figures = String::from_utf8(bytes(world, "GET", "/metrics", "")).unwrap();
-    let line = figures
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name}: {figures}")).parse().unwrap()
-}
-
-/// Lines of a vendor's.
-pub(crate) fn ingest(world: &World, path: &str, lines: &str) {
-    bytes(world, "POST", path, lines);
-}
-
-/// A file of the gateway's.
-pub(crate) fn blob(world: &World, hash: &str) -> Vec<u8> {
-    bytes(world, "GET", &format!("/api/blobs/{hash}"), "")
-}
-
 /// What the gateway that runs on the world's data directory answers.
-fn bytes(world: &World, method: &str, path: &str, body: &str) -> Vec<u8> {
+pub(crate) fn bytes(world: &World, method: &str, path: &str, body: &str) -> Vec<u8> {
     let file = |name: &str| fs::read_to_string(world.data_dir().join(name)).unwrap();
     let running: Value = serde_json::from_str(&file("server.json")).unwrap();
     let host = running["url"].as_str().unwrap().strip_prefix("http://").unwrap();

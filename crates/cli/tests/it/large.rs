@@ -12,7 +12,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::{
-    api::blob,
+    raw_api::blob,
     world::{World, serve, stderr, stdout},
 };
 

@@ -26,6 +26,8 @@ mod player;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]
+mod raw_api;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod send;

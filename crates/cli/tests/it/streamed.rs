@@ -5,7 +5,8 @@ use std::{fs, io::Write, path::Path, process::Stdio, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{get, ingest},
+    api::get,
+    raw_api::ingest,
     world::{World, serve, stdout},
 };
 

@@ -11,8 +11,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    api::{get, metric},
+    api::get,
     opencode_db::{Written, rows},
+    raw_api::metric,
     world::{Served, World, notes, serve, stderr, stdout},
 };
 
